@@ -1,0 +1,48 @@
+# Two commands do everything: `make run` starts a daemon to play with, `make test` tests it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: run test lint check conformance bench clean
+
+run: $(VENV)/.installed
+	$(BIN)/twistd --nodaemon --pidfile= chordme --demo
+
+test: lint check
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: $(VENV)/.installed-dev tests/journeys/node_modules/.installed debian-packages
+	$(BIN)/python -m pytest --cov --cov-report=
+
+# What the journeys need from Debian, where it is missing and may be installed; the tests that
+# need a program that is still missing say so, and fail in CI.
+.PHONY: debian-packages
+debian-packages:
+	@./tests/install-debian-packages redis-server:redis-server chromium:chromium
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+# compat: the editable finder would hide twisted/plugins from twistd.
+EDITABLE := --config-settings editable_mode=compat --editable
+
+$(VENV)/.installed: setup.py $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) .
+	touch $@
+
+$(VENV)/.installed-dev: setup.py $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[test,lint,news]'
+	touch $@ $(VENV)/.installed
+
+tests/journeys/node_modules/.installed: tests/journeys/package-lock.json
+	npm ci --prefix tests/journeys --no-audit --no-fund --silent
+	touch $@
+
+clean:
+	rm -rf $(VENV) tests/journeys/node_modules build dist *.egg-info

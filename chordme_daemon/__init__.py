@@ -1,0 +1,41 @@
+"""chordme_daemon: people edit ChordPro songs together, in real time.
+
+The house, and which way its imports point (down; never up, never round)::
+
+    service.py            builds the daemon: the one place where every part is named
+    config.py             the configuration: read once, checked once, frozen
+    settings.py           every setting: its default, its parser, its sentence
+    logs.py               what a log line looks like
+    web.py                the front door: resource trees, health, what demo mode serves
+    app/                  what ChordMe means by its events
+        server.py         answers clients, one request at a time each
+        cursors.py        cursors beyond the rate: the newest waits
+        clients.py        one client: who it is, where it is, what of it waits
+        documents.py      puts concurrent operations on a room's document into one order
+        rooms.py          who is in which room here, presence, and the room's line to the cluster
+        auth.py           who a client is and what they may do                          (pure)
+        limits.py         how much a client may ask for                                 (pure)
+        payloads.py       what is told
+        events.py         the vocabulary of what may be asked, and how it is refused    (pure)
+    cluster/              how several daemons act as one
+        interface.py      ICluster: notes, entries, members, and the promise about their order
+        local.py          a cluster of one
+    socketio/             named events and acknowledgements
+        server.py         connections: connect, call, reply, disconnect, recover
+        recovery.py       what a lost connection missed, for when it comes back         (pure)
+        packet.py         Socket.IO v5 packets                                          (pure)
+    engineio/             a message link to one browser
+        polling.py        long-polling, and the door where a request may ask for a WebSocket
+        upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
+        websocket.py      the WebSocket transport; the only file that subclasses Autobahn
+        server.py         the open sockets, and the pump that moves their packets
+        session.py        one client as a state machine: packets and instants in, events out (pure)
+        packet.py         Engine.IO v4 packets and payloads                             (pure)
+    httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body
+
+A floor is given one function, `accept`, when it is built. It calls it with each new link, and gets
+back the function that receives that link's events; so what is below calls what is above without
+knowing it. Pure modules do no I/O and read no clock: time is told to them.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,57 @@
+"""What the package is, needs and installs; everything else about tools is in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "chordme_daemon/__init__.py").read_text(), re.MULTILINE
+)
+assert VERSION, "chordme_daemon/__init__.py carries the version"
+
+setup(
+    name="chordme-daemon",
+    version=VERSION[1],
+    description="The real-time server of ChordMe: a Twisted daemon that speaks Socket.IO",
+    long_description=(HERE / "README.rst").read_text(),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
+    package_data={"chordme_daemon": ["py.typed"]},
+    install_requires=[
+        "attrs>=23.2",
+        "autobahn>=26.10.1",
+        "hiredis>=3.0",
+        "orjson>=3.10",
+        "pyjwt>=2.15.1",
+        "service-identity>=24.1",
+        "twisted>=26.4",
+        "txredisapi>=1.6.0",
+    ],
+    extras_require={
+        "test": [
+            "coverage>=7.4",
+            "hypothesis>=6.100",
+            "pytest>=8.0",
+            "pytest-cov>=5.0",
+            "pytest-twisted>=1.14",
+            "python-socketio[client]>=5.12",
+            "websocket-client>=1.7",
+        ],
+        "lint": ["import-linter>=2.0", "mypy>=1.11", "mypy-zope>=1.0.5", "ruff>=0.6"],
+        "news": ["towncrier>=24.7"],
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Twisted",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Internet :: WWW/HTTP",
+        "Typing :: Typed",
+    ],
+)
