@@ -1,0 +1,231 @@
+"""HTTP/1.1 with a deadline for each request and a bound for each body.
+
+Twisted's own channel begins its timeout anew with each byte, takes bodies of any size, and reads
+forms out of them. The rules here:
+
+- A request has `request_within_s` from its first byte (a connection, from its first moment) to
+  the last byte of its body, however steadily its bytes trickle in. While the answer is pending
+  there is no deadline: a long poll may wait.
+- Between requests a connection may be idle for a minute.
+- A body is at most `max_body_bytes`, refused before it is read where its length is announced, and
+  stays in memory as it came.
+- What two parsers could read in two ways is refused: folded headers, lengths of more than 19
+  digits, codings other than chunked, a Host that is missing, doubled or implausible.
+- A refused connection is gone two seconds later at the latest, read or unread.
+- HTTP/1.1 only.
+"""
+
+import re
+from io import BytesIO
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+IDLE_S: Final = 60.0
+LINGER_S: Final = 2.0
+MAX_QUERY_FIELDS: Final = 64
+
+_HOST: Final = re.compile(rb"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+class BoundedRequest(Request):
+    """A request whose body stays in memory, and no larger than its channel allows."""
+
+    channel: Any
+
+    def gotLength(self, length: int | None) -> None:
+        """Make room for the body; the channel has seen to its size."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if self.content.tell() + len(data) > self.channel.site.max_body_bytes:
+            self.channel.refuse(b"413 Content Too Large")
+        else:
+            self.content.write(data)
+
+
+class BoundedChannel(HTTPChannel):
+    """One HTTP connection."""
+
+    requestFactory = BoundedRequest
+    timeOut = None  # ours is another kind
+    site: "BoundedSite"
+    _refused = False
+    _deadline: IDelayedCall | None = None
+    _began = False
+
+    def connectionMade(self) -> None:
+        """Begin to count."""
+        super().connectionMade()
+        self._allow(self.site.request_within_s)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came, unless nothing more is wanted."""
+        if self._refused:
+            return
+        if not self._began and not self._handlingRequest:
+            self._began = True
+            self._allow(self.site.request_within_s)
+        super().dataReceived(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be gone."""
+        self._allow(None)
+        super().connectionLost(reason)
+
+    # The head
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the head."""
+        if line[:1] in (b" ", b"\t"):
+            self.refuse(b"400 Bad Request")
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line without end."""
+        self.refuse(b"431 Request Header Fields Too Large")
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header; False when the request is refused for it."""
+        name, _, value = line.partition(b":")
+        value = value.strip(b" \t")
+        match name.lower():
+            case b"content-length" if len(value) > 19:
+                self.refuse(b"400 Bad Request")
+            case b"transfer-encoding" if value.lower() != b"chunked":
+                self.refuse(b"400 Bad Request")
+            case _:
+                return bool(super().headerReceived(line))
+        return False
+
+    def allHeadersReceived(self) -> None:
+        """Look at the head as a whole, before any of the body is read."""
+        hosts = self.requests[-1].requestHeaders.getRawHeaders(b"host", [])
+        if (
+            len(hosts) > 1
+            or (not hosts and self._version == b"HTTP/1.1")
+            or not all(map(_HOST.fullmatch, hosts))
+            or self._path.count(b"&") >= MAX_QUERY_FIELDS
+        ):
+            self.refuse(b"400 Bad Request")
+        elif (self.length or 0) > self.site.max_body_bytes:
+            self.refuse(b"413 Content Too Large")
+        else:
+            super().allHeadersReceived()
+
+    # The rest
+
+    def allContentReceived(self) -> None:
+        """Have the request answered, however long that takes."""
+        self._allow(None)
+        self._began = False
+        super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        """Wait for the next request, or for the answer to be read if there may be none."""
+        self._allow(IDLE_S if self.persistent else self.site.request_within_s)
+        super().requestDone(request)
+
+    def refuse(self, status: bytes) -> None:
+        """Answer with a bare status, and have nothing more to do with this client."""
+        if not self._refused:
+            self._end(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(b"400 Bad Request")
+
+    def release(self) -> bytes:
+        """Let go of the transport; return what it brought that was not read yet."""
+        self._allow(None)
+        self._refused = True
+        early = b"".join(self._dataBuffer) + bytes(self.clearLineBuffer())
+        self._dataBuffer.clear()
+        self.requests.clear()
+        self.transport.unregisterProducer()
+        self.transport = None
+        return early
+
+    def _allow(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = (
+            None if seconds is None else self.site.clock.callLater(seconds, self._expired)
+        )
+
+    def _expired(self) -> None:
+        self._deadline = None
+        if self._refused or not self.persistent:
+            self.transport.abortConnection()
+        elif self._began:
+            self.refuse(b"408 Request Timeout")
+        else:
+            self._end(b"")
+
+    def _end(self, answer: bytes) -> None:
+        self._refused = True
+        self.length = None  # so that Twisted, somewhere up the stack, waits for a body
+        self.clearLineBuffer()
+        self._allow(LINGER_S)
+        if answer:
+            self.transport.write(answer)
+        self.loseConnection()
+
+
+class BoundedSite(Site):
+    """A site of bounded channels, without access log, sessions or forms."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        *,
+        clock: IReactorTime,
+        max_body_bytes: int,
+        request_within_s: float = 10.0,
+    ) -> None:
+        super().__init__(resource, BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
+        self.clock = clock
+        self.max_body_bytes = max_body_bytes
+        self.request_within_s = request_within_s
+
+    def startFactory(self) -> None:
+        """Do not keep the time for an access log."""
+
+    def stopFactory(self) -> None:
+        """There is nothing to stop."""
+
+    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:
+        """A channel for a new connection."""
+        channel = BoundedChannel()
+        channel.site = channel.factory = self
+        return channel
+
+    def log(self, request: Request) -> None:
+        """There is no access log."""
+
+
+def switch_protocol(request: Request, protocol: IProtocol) -> None:
+    """Hand the transport under a request over to another protocol, for good.
+
+    To be called while the request is rendered, which is never finished then. What the client sent
+    after the head is the first that the protocol receives.
+    """
+    channel: Any = request.channel
+    transport: Any = channel.transport
+    early = channel.release()
+    if isinstance(transport, ProtocolWrapper):  # TLS
+        transport.wrappedProtocol = protocol
+    else:
+        transport.protocol = protocol
+    protocol.makeConnection(transport)
+    transport.resumeProducing()
+    if early:
+        protocol.dataReceived(early)
