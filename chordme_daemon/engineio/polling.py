@@ -1,0 +1,332 @@
+"""Long-polling, and the door where a request may ask for a WebSocket.
+
+The checks of every request, in their order; the first that fails answers:
+
+1. the method is one that we know (405); a preflight is answered (204)
+2. the transport is `polling` or `websocket`, once (code 0)
+3. the Origin is the page's own or an allowed one (403, code 4)
+4. the session id is known, and its session still polls (codes 1 and 3)
+5. without a session id: GET, protocol version 4, not too many connections (codes 2, 5, and 429)
+"""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import attrs
+import orjson
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from chordme_daemon.engineio.packet import (
+    Encoded,
+    PacketError,
+    decode_payload,
+    encode_payload,
+)
+from chordme_daemon.engineio.server import CLOSE, NOOP, ITransport, Server, Socket
+from chordme_daemon.engineio.upgrade import (
+    BadOpening,
+    Candidate,
+    answer_opening,
+    asks_for_websocket,
+)
+from chordme_daemon.engineio.websocket import Opened, WebSocketFactory, WebSocketTransport
+from chordme_daemon.httpchannel import switch_protocol
+
+METHODS: Final = b"GET, POST, OPTIONS, HEAD"
+
+
+class Refusal(Exception):
+    """Why a request is not served: the HTTP status, and engine.io's code and message."""
+
+    def __init__(self, status: int, code: int, message: str, retry_after_s: float = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+TRANSPORT_UNKNOWN: Final = (400, 0, "Transport unknown")
+SESSION_UNKNOWN: Final = (400, 1, "Session ID unknown")
+BAD_METHOD: Final = (400, 2, "Bad handshake method")
+METHOD_UNKNOWN: Final = (405, 2, "Bad handshake method")
+BAD_REQUEST: Final = (400, 3, "Bad request")
+FORBIDDEN: Final = (403, 4, "Forbidden")
+RATE_LIMITED: Final = (429, 4, "Rate limit exceeded")
+FULL: Final = (503, 4, "Too many connections", 5)
+BAD_VERSION: Final = (400, 5, "Unsupported protocol version")
+
+
+@attrs.frozen
+class Door:
+    """Who may come in, and who they are.
+
+    `origins` are the allowed ones beside the page's own; `*` among them allows any.
+    `admit(address)` says how many seconds a new client must wait, 0 to come in.
+    `address_of` tells the client's address of a request, through trusted proxies.
+    """
+
+    origins: Collection[str] = ()
+    admit: Callable[[str], float] = lambda _: 0.0
+    address_of: Callable[[Request], str] = lambda request: str(request.getClientAddress().host)
+
+    def check_origin(self, request: Request) -> None:
+        """Refuse a foreign page; set the headers that let an allowed one read the answer."""
+        origins = request.requestHeaders.getRawHeaders(b"origin", [])
+        if not origins:
+            return  # not a page at all
+        if len(origins) > 1 or not origins[0].isascii() or not origins[0].decode().isprintable():
+            raise Refusal(*BAD_REQUEST)
+        origin = origins[0].decode().lower()
+        if "*" in self.origins:
+            request.setHeader(b"access-control-allow-origin", b"*")
+        elif origin in self.origins:
+            request.setHeader(b"access-control-allow-origin", origins[0])
+            request.setHeader(b"access-control-allow-credentials", b"true")
+            request.setHeader(b"vary", b"Origin")
+        elif _host_of(origin) != (request.getHeader("host") or "").lower():
+            raise Refusal(*FORBIDDEN)
+
+
+def _host_of(origin: str) -> str:
+    """The Host header that a page of this origin sends with requests to its own server."""
+    scheme, _, host = origin.partition("://")
+    return host.removesuffix({"http": ":80", "https": ":443"}.get(scheme, "")) if host else origin
+
+
+@implementer(ITransport)
+class PollingTransport:
+    """A session's polls, one after the other."""
+
+    __slots__ = ("_poll", "_socket", "writable")
+
+    name = "polling"
+
+    def __init__(self) -> None:
+        self.writable = False
+        self._poll: Request | None = None
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll is waiting for packets."""
+        return self._poll is not None
+
+    def hold(self, poll: Request, socket: Socket) -> None:
+        """Keep a poll until there is something to answer it with."""
+        self._poll = poll
+        self.writable = True
+        poll.notifyFinish().addErrback(self._aborted, poll, socket)
+        socket.flush({})
+
+    def _aborted(self, _: Failure, poll: Request, socket: Socket) -> None:
+        if self._poll is poll:
+            self._poll = None
+            self.writable = False
+            socket.lost("transport close")
+
+    def write(self, packets: list[Encoded], joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        """Answer the waiting poll with packets."""
+        poll, self._poll = self._poll, None
+        self.writable = False
+        assert poll is not None, "written to while not writable"  # noqa: S101
+        _answer_poll(poll, packets)
+
+    def close(self, packets: list[Encoded], *, by_client: bool) -> bool:
+        """Answer the waiting poll with the last packets, if there is one."""
+        if self._poll is None:
+            return False
+        self.write([*packets, NOOP if by_client else CLOSE], {})
+        return True
+
+    def abort(self) -> None:
+        """End the waiting poll."""
+        self.close([], by_client=False)
+
+
+def _answer_poll(poll: Request, packets: list[Encoded]) -> None:
+    body = encode_payload(packets)
+    poll.setHeader(b"content-type", b"text/plain; charset=UTF-8")
+    poll.setHeader(b"cache-control", b"no-store")
+    poll.setHeader(b"content-length", str(len(body)).encode())
+    poll.write(body)
+    poll.finish()
+
+
+class EngineResource(Resource):
+    """Engine.IO over HTTP, and the way from there to a WebSocket."""
+
+    isLeaf = True
+
+    def __init__(self, server: Server, websockets: WebSocketFactory, door: Door) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
+        self._server = server
+        self._websockets = websockets
+        self._door = door
+
+    def render(self, request: Request) -> bytes | int:
+        """Serve any request under the path."""
+        try:
+            return self._serve(request)
+        except Refusal as refusal:
+            return _refuse(request, refusal)
+
+    def _serve(self, request: Request) -> bytes | int:
+        if request.method == b"OPTIONS":
+            self._door.check_origin(request)
+            return _answer_preflight(request)
+        transport = _single(request, b"transport")
+        if transport not in ("polling", "websocket"):
+            _check_method(request)
+            raise Refusal(*TRANSPORT_UNKNOWN)
+        self._door.check_origin(request)
+        sid = _single(request, b"sid")
+        if sid is None:
+            raise Refusal(*SESSION_UNKNOWN)
+        if asks_for_websocket(request):
+            if transport != "websocket":
+                raise Refusal(*BAD_REQUEST)
+            return self._open_websocket(request, sid)
+        if not sid:
+            return self._open_polling(request, transport)
+        _check_method(request)
+        socket = self._find(request, sid)
+        if socket is None:
+            return NOT_DONE_YET
+        if socket.session.upgraded or transport != "polling":
+            raise Refusal(*BAD_REQUEST)
+        if request.method == b"POST":
+            return self._receive(request, socket)
+        return self._poll(request, socket)
+
+    def _find(self, request: Request, sid: str) -> Socket | None:
+        """The socket of a request, or None when the request got the last words of a closed one."""
+        socket = self._server.find(sid)
+        if socket is not None:
+            if _single(request, b"EIO") != "4":
+                raise Refusal(*BAD_REQUEST)
+            return socket
+        last_words = self._server.last_words(sid) if request.method == b"GET" else None
+        if last_words is None:
+            raise Refusal(*SESSION_UNKNOWN)
+        _answer_poll(request, last_words)
+        return None
+
+    def _admit(self, request: Request) -> str:
+        """The address of a new client that may come in."""
+        if _single(request, b"EIO") != "4":
+            raise Refusal(*BAD_VERSION)
+        if self._server.full:
+            raise Refusal(*FULL)
+        address = self._door.address_of(request)
+        wait_s = self._door.admit(address)
+        if wait_s > 0:
+            raise Refusal(*RATE_LIMITED, wait_s)
+        return address
+
+    def _open_polling(self, request: Request, transport: str) -> int:
+        if request.method != b"GET":
+            raise Refusal(*BAD_METHOD)
+        if transport != "polling":
+            raise Refusal(*BAD_REQUEST)
+        polling = PollingTransport()
+        polling.hold(request, self._server.open(polling, self._admit(request)))
+        return NOT_DONE_YET
+
+    def _poll(self, request: Request, socket: Socket) -> int:
+        polling = socket.transport
+        assert isinstance(polling, PollingTransport)  # noqa: S101 - it has not upgraded
+        if request.method == b"HEAD":
+            raise Refusal(*BAD_REQUEST)
+        if polling.polled:
+            socket.close("transport error")
+            raise Refusal(*BAD_REQUEST)
+        polling.hold(request, socket)
+        return NOT_DONE_YET
+
+    def _receive(self, request: Request, socket: Socket) -> bytes:
+        try:
+            if request.getHeader("content-type") == "application/octet-stream":
+                raise PacketError("binary payloads were of version 3")
+            packets = decode_payload(_body(request))
+        except PacketError:
+            socket.close("parse error")
+            raise Refusal(*BAD_REQUEST) from None
+        for packet in packets:
+            socket.receive(packet)
+        request.setHeader(b"content-type", b"text/html")
+        request.setHeader(b"cache-control", b"no-store")
+        return b"ok"
+
+    def _open_websocket(self, request: Request, sid: str) -> int:
+        try:
+            opening = answer_opening(request)
+        except BadOpening as error:
+            if error.status == 426:
+                request.setHeader(b"sec-websocket-version", b"13")
+            raise Refusal(error.status, *BAD_REQUEST[1:]) from None
+        opened = self._taking_over(request, sid) if sid else self._beginning(request)
+        switch_protocol(request, self._websockets.build(opening, opened))
+        return NOT_DONE_YET
+
+    def _beginning(self, request: Request) -> Opened:
+        address = self._admit(request)
+        return lambda transport: self._server.open(transport, address)
+
+    def _taking_over(self, request: Request, sid: str) -> Opened:
+        socket = self._server.find(sid)
+        if socket is None:
+            raise Refusal(*SESSION_UNKNOWN)
+        if _single(request, b"EIO") != "4":
+            raise Refusal(*BAD_REQUEST)
+
+        def opened(transport: WebSocketTransport) -> Candidate | None:
+            if socket.session.upgraded or socket.candidate is not None:
+                transport.close([], by_client=False)
+                return None
+            return Candidate(socket, transport, self._server.clock)
+
+        return opened
+
+
+def _single(request: Request, name: bytes) -> str | None:
+    """A query parameter: empty when it is not there, None when it is there twice."""
+    values = request.args.get(name, [b""])
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def _body(request: Request) -> bytes:
+    return request.content.read() if request.content else b""
+
+
+def _check_method(request: Request) -> None:
+    if request.method not in (b"GET", b"POST", b"HEAD"):
+        raise Refusal(*METHOD_UNKNOWN)
+
+
+def _answer_preflight(request: Request) -> bytes:
+    request.setResponseCode(204)
+    if request.responseHeaders.hasHeader(b"access-control-allow-origin"):
+        request.setHeader(b"access-control-allow-methods", b"GET, POST")
+        request.setHeader(b"access-control-allow-headers", b"content-type, authorization")
+        request.setHeader(b"access-control-max-age", b"600")
+    return b""
+
+
+def _refuse(request: Request, refusal: Refusal) -> bytes:
+    request.setResponseCode(refusal.status)
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-store")
+    if refusal.status == 405:
+        request.setHeader(b"allow", METHODS)
+    if refusal.retry_after_s:
+        request.setHeader(b"retry-after", str(int(refusal.retry_after_s) + 1).encode())
+    if asks_for_websocket(request):
+        request.setHeader(b"connection", b"close")
+    body = orjson.dumps({"code": refusal.code, "message": refusal.message})
+    if request.method != b"HEAD":
+        return body
+    request.setHeader(b"content-length", str(len(body)).encode())
+    return b""

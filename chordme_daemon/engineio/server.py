@@ -1,0 +1,365 @@
+"""The open sockets, and the pump that moves their packets.
+
+One road out: `Socket.send` queues on the session; once in each reactor turn the pump hands every
+socket's queue to its transport, if that can take more. One road in: a transport gives packets to
+its socket, which gives what the session makes of them to the function that `accept` returned.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import orjson
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import Attribute, Interface, implementer
+
+from chordme_daemon.engineio.packet import (
+    Encoded,
+    Packet,
+    PacketError,
+    PacketType,
+    decode,
+    encode,
+)
+from chordme_daemon.engineio.session import (
+    Closed,
+    Event,
+    Heartbeat,
+    Message,
+    Session,
+)
+
+# The ends that a polling client could not foresee, and is told of by the next poll.
+LINGERING: Final = frozenset({"forced close", "server shutting down"})
+# How long the last packets of a closed polling session wait for the poll that fetches them.
+LINGER_S: Final = 30.0
+
+
+@attrs.frozen
+class Settings:
+    """What an Engine.IO server may be told."""
+
+    heartbeat: Heartbeat = attrs.field(factory=Heartbeat)
+    upgrade_timeout_s: float = 10.0
+    # One WebSocket message, or one HTTP body.
+    max_message_bytes: int = 64 * 1024
+    # What may wait for one client before it is given up.
+    max_queued_bytes: int = 1024 * 1024
+    max_sockets: int = 100_000
+
+
+class ITransport(Interface):
+    """What carries a session's packets at the moment."""
+
+    writable: bool = Attribute("Whether `write` would pass packets on now.")
+    name: str = Attribute("`polling` or `websocket`.")
+
+    def write(packets: list[Encoded], joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        """Send packets at once; `joined` shares work among all writes of one turn."""
+
+    def close(packets: list[Encoded], *, by_client: bool) -> bool:
+        """Send the last packets and say goodbye; False if nobody was there to hear it."""
+
+    def abort() -> None:
+        """Be gone, without a goodbye."""
+
+
+class IReceiver(Interface):
+    """Who hears a WebSocket: a socket, or a candidate for one."""
+
+    def receive_text(text: str) -> None:
+        """Take a text frame."""
+
+    def receive_binary(data: bytes) -> None:
+        """Take a binary frame."""
+
+    def flush(joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        """Write what waits: there is room again."""
+
+    def lost(reason: str) -> None:
+        """Hear that the connection is gone."""
+
+
+class ICandidate(Interface):
+    """A WebSocket that wants to take over a polling session."""
+
+    def close() -> None:
+        """Give up: the session has ended, or another came first."""
+
+
+Receive = Callable[[Event], None]
+
+
+@implementer(IReceiver)
+class Socket:
+    """One client, from its handshake to its end, on whatever transport it has."""
+
+    __slots__ = (
+        "_receive",
+        "_scheduled",
+        "_server",
+        "_session",
+        "address",
+        "candidate",
+        "transport",
+    )
+
+    def __init__(
+        self, server: "Server", session: Session, transport: ITransport, address: str
+    ) -> None:
+        self._server = server
+        self._session = session
+        self._scheduled = False
+        self._receive: Receive = _ignore
+        self.transport = transport
+        # The client's address, as far as trusted proxies tell it.
+        self.address = address
+        # The WebSocket that wants to take over from polling, while there is one.
+        self.candidate: ICandidate | None = None
+
+    # For the floor above
+
+    @property
+    def sid(self) -> str:
+        """The session's id: a secret between the client and us, never to be logged."""
+        return self._session.sid
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits for this client."""
+        return self._session.queued_bytes
+
+    def send(self, packet: Encoded) -> None:
+        """Send a message, in order, with everything else that this reactor turn sends."""
+        if self._session.send(packet) is not None:
+            self.transport.abort()
+            self._finish("transport error")
+        elif not self._scheduled:
+            self._schedule()
+
+    def close(self, reason: str = "forced close") -> None:
+        """Send what waits, say goodbye, and be over."""
+        if self._session.close(reason) is not None:
+            self._say_goodbye(reason)
+
+    # For the transports
+
+    @property
+    def session(self) -> Session:
+        """The state machine."""
+        return self._session
+
+    def receive(self, packet: Packet) -> None:
+        """Take a packet from the transport."""
+        event = self._session.receive(packet, self._server.clock.seconds())
+        match event:
+            case Closed(reason):
+                self._say_goodbye(reason, by_client=packet.type is PacketType.CLOSE)
+            case None:
+                pass
+            case _:
+                self._deliver(event)
+
+    def receive_text(self, text: str) -> None:
+        """Take one text frame from a WebSocket."""
+        if text[:1] == "4" and not self._session.closed:  # nearly always
+            self._deliver(Message(text[1:]))
+            return
+        try:
+            packet = decode(text)
+        except PacketError:
+            self.close("parse error")
+        else:
+            self.receive(packet)
+
+    def receive_binary(self, data: bytes) -> None:
+        """Take one binary frame from a WebSocket."""
+        self.receive(Packet(PacketType.MESSAGE, data))
+
+    def lost(self, reason: str) -> None:
+        """Hear from the transport that it is gone."""
+        if self._session.close(reason) is not None:
+            self._finish(reason)
+
+    def upgrade(self, transport: ITransport) -> None:
+        """Move to another transport; nothing that waits is lost or sent twice."""
+        event = self._session.upgrade()
+        self.transport = transport
+        self.candidate = None
+        self._deliver(event)
+        self.flush({})
+
+    def flush(self, joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        """Hand what waits to the transport, as much as it takes."""
+        self._scheduled = False
+        session = self._session
+        transport = self.transport
+        while session.queued_bytes and transport.writable:
+            transport.write(session.drain(), joined)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        closed = self._session.tick(now)
+        if closed is not None:
+            self._say_goodbye(closed.reason)
+        elif self._session.queued_bytes and not self._scheduled:
+            self._schedule()
+
+    # Inside
+
+    def accept(self, receive: Receive) -> None:
+        """Learn who hears what the client says."""
+        self._receive = receive
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._server.schedule(self)
+
+    def _deliver(self, event: Event) -> None:
+        # Whatever goes wrong above is logged there or here, and costs this client its connection.
+        try:
+            self._receive(event)
+        except Exception:
+            self._server.log.failure("An event of a socket failed")
+            self.close()
+
+    def _say_goodbye(self, reason: str, *, by_client: bool = False) -> None:
+        last = self._session.drain(max_bytes=1 << 62)
+        heard = self.transport.close(last, by_client=by_client)
+        if not heard and reason in LINGERING:
+            self._server.linger(self.sid, [*last, CLOSE])
+        self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        self._server.forget(self)
+        candidate, self.candidate = self.candidate, None
+        if candidate is not None:
+            candidate.close()
+        try:
+            self._receive(Closed(reason))
+        except Exception:
+            self._server.log.failure("The end of a socket failed")
+        self._receive = _ignore
+
+
+CLOSE: Final = encode(Packet(PacketType.CLOSE))
+NOOP: Final = encode(Packet(PacketType.NOOP))
+
+
+def _ignore(_: Event) -> None:
+    pass
+
+
+class Server:
+    """All open sockets of one Engine.IO endpoint.
+
+    `accept` is called with every new socket and returns the function that receives its events.
+    Every method is to be called from the reactor's thread.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        accept: Callable[[Socket], Receive],
+        settings: Settings = Settings(),
+        new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(15),
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.sockets: dict[str, Socket] = {}
+        self._accept = accept
+        self._new_sid = new_sid
+        self._waiting: list[Socket] = []
+        self._flush_call: IDelayedCall | None = None
+        self._last_words: dict[str, tuple[list[Encoded], float]] = {}
+
+    def open(self, transport: ITransport, address: str) -> Socket:
+        """Begin a session of the client at an address, on a transport."""
+        websocket = transport.name == "websocket"
+        session = Session(
+            self._new_sid(),
+            websocket=websocket,
+            heartbeat=self.settings.heartbeat,
+            max_queued_bytes=self.settings.max_queued_bytes,
+            now=self.clock.seconds(),
+        )
+        socket = Socket(self, session, transport, address)
+        self.sockets[session.sid] = socket
+        socket.send(self._open_packet(session.sid, websocket))
+        socket.accept(self._accept(socket))
+        return socket
+
+    def _open_packet(self, sid: str, websocket: bool) -> Encoded:
+        heartbeat = self.settings.heartbeat
+        body = {
+            "sid": sid,
+            "upgrades": [] if websocket else ["websocket"],
+            "pingInterval": round(heartbeat.interval_s * 1000),
+            "pingTimeout": round(heartbeat.timeout_s * 1000),
+            "maxPayload": self.settings.max_message_bytes,
+        }
+        return Encoded(b"0" + orjson.dumps(body))
+
+    def find(self, sid: str) -> Socket | None:
+        """The open socket of a session id, its deadlines checked to the instant."""
+        socket = self.sockets.get(sid)
+        if socket is not None:
+            socket.tick(self.clock.seconds())
+        return self.sockets.get(sid)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many sockets as there may be."""
+        return len(self.sockets) >= self.settings.max_sockets
+
+    def tick(self) -> None:
+        """Ping, time out and forget what is due; call it at least every few heartbeat timeouts."""
+        now = self.clock.seconds()
+        for socket in list(self.sockets.values()):
+            try:
+                socket.tick(now)
+            except Exception:  # one bad session must not stop the heartbeat of the rest
+                self.log.failure("The heartbeat of a socket failed")
+        for sid in [sid for sid, (_, until) in self._last_words.items() if now >= until]:
+            del self._last_words[sid]
+
+    def stop(self, reason: str = "server shutting down") -> None:
+        """Close every socket."""
+        for socket in list(self.sockets.values()):
+            socket.close(reason)
+
+    # For the sockets and transports
+
+    def schedule(self, socket: Socket) -> None:
+        """Flush a socket at the end of this reactor turn, together with all others."""
+        self._waiting.append(socket)
+        if self._flush_call is None:
+            self._flush_call = self.clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_call = None
+        sockets, self._waiting = self._waiting, []
+        joined: dict[tuple[Encoded, ...], bytes] = {}
+        for socket in sockets:
+            try:
+                socket.flush(joined)
+            except Exception:
+                self.log.failure("Writing to a socket failed")
+                socket.lost("transport error")
+
+    def forget(self, socket: Socket) -> None:
+        """Take a socket off the list."""
+        self.sockets.pop(socket.sid, None)
+
+    def linger(self, sid: str, packets: list[Encoded]) -> None:
+        """Keep the last packets of a closed session for the poll that is on its way."""
+        self._last_words[sid] = (packets, self.clock.seconds() + LINGER_S)
+
+    def last_words(self, sid: str) -> list[Encoded] | None:
+        """What a closed session still has to say, once."""
+        packets, _ = self._last_words.pop(sid, (None, 0.0))
+        return packets

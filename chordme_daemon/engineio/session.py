@@ -1,0 +1,222 @@
+"""One client as a state machine: packets and instants in, events out.
+
+The rules (Engine.IO v4):
+
+- The server pings, the client answers. The deadline for an answer is counted from the handshake
+  or the last pong: interval + timeout later the session is over, whatever else was received.
+- A session begins on polling or on WebSocket. Only the first may move to the second, once:
+  the candidate sends `2probe`, is answered `3probe`, sends `5`, and then is the transport.
+  A candidate that does anything else is dropped, and the session stays where it was.
+- What waits to be sent waits here and nowhere else, in order, through any change of transport.
+- Once closed, nothing comes in and nothing more is queued.
+"""
+
+from enum import Enum, auto
+
+import attrs
+
+from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
+
+PING = encode(Packet(PacketType.PING))
+PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
+
+# Unsent bytes from which a slow client is sent only the newest of what can be conflated.
+CONFLATE_FROM_BYTES = 64 * 1024
+# The most that a transport is handed at once; what it cannot pass on, it buffers.
+DRAIN_BYTES = 64 * 1024
+# What a queued packet costs beside its body, which may be shared: about its place in the queue
+# and its frame's header. Without it a million empty packets would count as nothing.
+PACKET_OVERHEAD_BYTES = 64
+
+
+@attrs.frozen
+class Heartbeat:
+    """How often the server pings, and how long it waits for the answer, in seconds."""
+
+    interval_s: float = 25.0
+    timeout_s: float = 60.0
+
+
+@attrs.frozen
+class Message:
+    """The client sent a message: text, or bytes."""
+
+    data: str | bytes
+
+
+@attrs.frozen
+class Upgraded:
+    """The client moved from polling to WebSocket."""
+
+
+@attrs.frozen
+class Closed:
+    """The session is over; the reason is one of Socket.IO's."""
+
+    reason: str
+
+
+Event = Message | Upgraded | Closed
+
+
+class Probe(Enum):
+    """What a WebSocket that wants to take over a polling session is to be told."""
+
+    ANSWER = auto()
+    TAKE_OVER = auto()
+    REFUSE = auto()
+
+
+class Session:
+    """The state of one client: its heartbeat, its upgrade, and its queue."""
+
+    __slots__ = (
+        "_deadline",
+        "_heartbeat",
+        "_max_queued_bytes",
+        "_newest",
+        "_ping_at",
+        "_probed",
+        "_queue",
+        "_queued_bytes",
+        "closed",
+        "sid",
+        "upgraded",
+    )
+
+    def __init__(
+        self, sid: str, *, websocket: bool, heartbeat: Heartbeat, max_queued_bytes: int, now: float
+    ) -> None:
+        self.sid = sid
+        self.upgraded = websocket
+        self.closed = False
+        self._heartbeat = heartbeat
+        self._max_queued_bytes = max_queued_bytes
+        self._probed = False
+        self._queue: list[Encoded] = []
+        self._queued_bytes = 0
+        self._newest: dict[object, int] | None = None
+        self._ping_at: float | None = None
+        self._deadline = 0.0
+        self._expect_ping(now)
+
+    def _expect_ping(self, now: float) -> None:
+        self._ping_at = now + self._heartbeat.interval_s
+        self._deadline = self._ping_at + self._heartbeat.timeout_s
+
+    # What comes in
+
+    def receive(self, packet: Packet, now: float) -> Event | None:
+        """Take a packet from the session's own transport."""
+        if self.closed:
+            return None
+        match packet.type:
+            case PacketType.MESSAGE:
+                return Message(packet.data)
+            case PacketType.PONG:
+                # Only the answer to a ping counts: a flood of pongs moves nothing.
+                if self._ping_at is None:
+                    self._expect_ping(now)
+            case PacketType.CLOSE:
+                return self.close("transport close")
+            case PacketType.PING:
+                return self.close("transport error")
+            case PacketType.UPGRADE if not self.upgraded:
+                return self.close("parse error")
+            case _:
+                pass  # OPEN, NOOP and a second UPGRADE say nothing
+        return None
+
+    def receive_probe(self, packet: Packet) -> Probe:
+        """Take a packet from a WebSocket that wants to take over."""
+        if self.closed or self.upgraded:
+            return Probe.REFUSE
+        if packet == Packet(PacketType.PING, "probe") and not self._probed:
+            self._probed = True
+            return Probe.ANSWER
+        if packet == Packet(PacketType.UPGRADE):
+            return Probe.TAKE_OVER
+        return Probe.REFUSE
+
+    def end_probe(self) -> None:
+        """Forget a candidate that is gone, so that another may come."""
+        self._probed = False
+
+    def upgrade(self) -> Upgraded:
+        """Make the candidate the session's transport."""
+        self.upgraded = True
+        return Upgraded()
+
+    # What passes
+
+    def tick(self, now: float) -> Closed | None:
+        """Queue a ping when one is due; close when an answer is overdue."""
+        if self.closed or (self._ping_at is not None and now < self._ping_at):
+            return None
+        if now >= self._deadline:
+            return self.close("ping timeout")
+        if self._ping_at is not None:
+            self._ping_at = None
+            self._append(PING)
+        return None
+
+    def close(self, reason: str) -> Closed | None:
+        """Be over; `None` when it already was."""
+        if self.closed:
+            return None
+        self.closed = True
+        return Closed(reason)
+
+    # What goes out
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits to be sent."""
+        return self._queued_bytes
+
+    def send(self, packet: Encoded) -> Closed | None:
+        """Queue a packet; close when the client is so slow that too much waits for it."""
+        if self.closed:
+            return None
+        if packet.conflate is not None and self._queued_bytes >= CONFLATE_FROM_BYTES:
+            self._conflate(packet)
+        else:
+            self._append(packet)
+        if self._queued_bytes > self._max_queued_bytes:
+            self._queue.clear()
+            self._queued_bytes = 0
+            return self.close("transport error")
+        return None
+
+    def drain(self, max_bytes: int = DRAIN_BYTES) -> list[Encoded]:
+        """Take what waits, in order: all of it, or the first packets that make `max_bytes`."""
+        if self._queued_bytes <= max_bytes:
+            packets, self._queue = self._queue, []
+            self._queued_bytes = 0
+            self._newest = None
+            return packets
+        count = taken = 0
+        while taken < max_bytes:
+            taken += len(self._queue[count].body) + PACKET_OVERHEAD_BYTES
+            count += 1
+        packets = self._queue[:count]
+        del self._queue[:count]
+        self._queued_bytes -= taken
+        self._newest = None
+        return packets
+
+    def _append(self, packet: Encoded) -> None:
+        self._queue.append(packet)
+        self._queued_bytes += len(packet.body) + PACKET_OVERHEAD_BYTES
+
+    def _conflate(self, packet: Encoded) -> None:
+        """Put the packet in the place of the one that it makes obsolete, if one waits."""
+        if self._newest is None:
+            self._newest = {}
+        index = self._newest.get(packet.conflate)
+        if index is None:
+            self._newest[packet.conflate] = len(self._queue)
+            self._append(packet)
+        else:
+            self._queued_bytes += len(packet.body) - len(self._queue[index].body)
+            self._queue[index] = packet

@@ -1,0 +1,378 @@
+"""The WebSocket transport; the only file that subclasses Autobahn.
+
+The rules:
+
+- The opening handshake was read as HTTP (`upgrade.py`); here a connection begins by writing the
+  answer, and is open. Autobahn's own machinery is started for a connection only when a frame
+  comes that the short path does not take; many connections never need it.
+- The short path takes complete, masked, unfragmented text frames of up to 4 KiB and valid UTF-8.
+  Everything else, from the first byte that differs, goes through Autobahn untouched.
+- Every way of closing has a deadline of two seconds, after which the TCP connection is aborted:
+  Autobahn would wait for ever for a peer that neither reads nor leaves.
+- A flood of frames that carry nothing (pings, empty or tiny fragments) ends the connection.
+- Nothing is written while the transport has more than it can pass on: the session's queue is the
+  only send buffer.
+"""
+
+import socket as sockets
+from collections.abc import Callable
+from typing import Any, Final
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.server import IReceiver, ITransport, Socket
+
+CLOSE_WITHIN_S: Final = 2.0
+MESSAGE_WITHIN_S: Final = 10.0
+SHORT_FRAME_BYTES: Final = 4096
+MAX_FRAGMENTS: Final = 64
+MAX_CONTROL_FRAMES_PER_S: Final = 10
+MAX_FRAMES_PER_S: Final = 2000
+# The kernel would let one slow reader have megabytes.
+SEND_BUFFER_BYTES: Final = 128 * 1024
+
+POLICY_VIOLATION: Final = 1008
+
+
+def _unmask(mask: bytes, payload: bytes) -> bytes:
+    """XOR a short payload with its mask, as two integers."""
+    size = len(payload)
+    return (int.from_bytes(payload) ^ int.from_bytes((mask * (size // 4 + 1))[:size])).to_bytes(
+        size
+    )
+
+
+def _may_become_short(rest: bytes) -> bool:
+    """Whether these bytes may be the beginning of a frame for the short path."""
+    if rest[0] != 0x81 or len(rest) < 2:
+        return rest[0] == 0x81
+    if rest[1] != 0xFE or len(rest) < 4:
+        return 0x80 <= rest[1] <= 0xFE
+    return 126 <= int.from_bytes(rest[2:4]) <= SHORT_FRAME_BYTES
+
+
+# Called with a transport that has just opened; returns who receives its frames, if anybody does.
+Opened = Callable[["WebSocketTransport"], IReceiver | None]
+
+
+@implementer(ITransport, IPushProducer)
+class WebSocketTransport(WebSocketServerProtocol):
+    """One WebSocket connection."""
+
+    name = "websocket"
+    writable = False
+
+    # Autobahn's options, where it looks for them first; it would copy them to each connection.
+    logOctets = logFrames = trackTimings = False
+    utf8validateIncoming = applyMask = requireMaskedClientFrames = tcpNoDelay = True
+    autoFragmentSize = 0
+    failByDrop = echoCloseCodeReason = maskServerFrames = webStatus = False
+    openHandshakeTimeout = closeHandshakeTimeout = 0
+    autoPingInterval = autoPingTimeout = 0
+    websocket_version = 13
+    # Autobahn's state, until it is started.
+    inside_message = False
+    current_frame: Any = None
+    wasClean = False
+    message_data: Any = None
+
+    # Ours.
+    _started = False
+    _through_autobahn = False
+    _closing = False
+    _rest = b""
+    _socket: sockets.socket | None = None
+    _receiver: IReceiver | None = None
+    _deadline: IDelayedCall | None = None
+    _fragments = 0
+    _frames = _control_frames = 0
+    _second = 0.0
+
+    def __init__(self, opening: bytes, opened: Opened) -> None:
+        self._opening = opening
+        self._opened = opened
+
+    # Opening
+
+    def connectionMade(self) -> None:
+        """Answer the opening handshake, and be open."""
+        transport = self.transport
+        if isinstance(transport, Connection) and not transport.TLS:
+            self._socket = transport.socket
+            transport.setTcpNoDelay(True)
+            self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self.factory.open.add(self)
+        transport.registerProducer(self, True)
+        transport.write(self._opening)
+        self.writable = True
+        opened = self._opened
+        del self._opening, self._opened
+        self._receiver = opened(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be gone."""
+        self.connected = 0
+        self.writable = False
+        self._socket = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self.factory.partial.pop(self, None)
+        self.factory.open.discard(self)
+        if self._started:
+            self._connectionLost(reason)
+        self._leave("transport close")
+
+    # Reading
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came: by the short path, and from where that ends, through Autobahn."""
+        if not self._through_autobahn:
+            if self._rest:
+                data, self._rest = self._rest + data, b""
+            data = self._receive_short(data)
+        if data:
+            self._receive_long(data)
+
+    def _receive_short(self, data: bytes) -> bytes:
+        """Deliver the plain small text frames in front; return what is left for Autobahn."""
+        start, size = 0, len(data)
+        while size - start >= 6:
+            length = data[start + 1] - 0x80
+            mask_at = start + 2
+            if length == 126:
+                length = int.from_bytes(data[mask_at : mask_at + 2])
+                mask_at += 2
+                if length < 126:
+                    break
+            elif not 0 <= length < 126:
+                break
+            end = mask_at + 4 + length
+            if data[start] != 0x81 or length > SHORT_FRAME_BYTES or end > size:
+                break
+            try:
+                text = _unmask(data[mask_at : mask_at + 4], data[mask_at + 4 : end]).decode()
+            except UnicodeDecodeError:
+                return data[start:]
+            start = end
+            if self._receiver is not None:
+                self._receiver.receive_text(text)
+            if self._through_autobahn:  # closed meanwhile
+                return data[start:]
+        if start:
+            self._note_partial(False)
+        return self._keep(data[start:])
+
+    def _keep(self, rest: bytes) -> bytes:
+        """Wait for the end of a small frame; anything else is for Autobahn."""
+        if rest and not _may_become_short(rest):
+            return rest
+        self._rest = rest
+        self._note_partial(bool(rest))
+        return b""
+
+    def _receive_long(self, data: bytes) -> None:
+        self._start_autobahn()
+        self._dataReceived(data)
+        partial = bool(self.data or self.current_frame is not None or self.inside_message)
+        self._through_autobahn = self._closing or partial or self.state != self.STATE_OPEN
+        self._note_partial(partial)
+
+    def _note_partial(self, partial: bool) -> None:
+        if partial:
+            self.factory.partial.setdefault(self, self.factory.clock.seconds())
+        else:
+            self.factory.partial.pop(self, None)
+
+    def _start_autobahn(self) -> None:
+        if not self._started:
+            self._started = True
+            WebSocketServerProtocol.__init__(self)
+            self._connectionMade()
+            self.state = self.STATE_OPEN
+
+    # What Autobahn calls
+
+    def onFrameBegin(self) -> None:
+        """Count the frame; a flood of them is not worth an answer."""
+        now = self.factory.clock.seconds()
+        if now - self._second >= 1:
+            self._second = now
+            self._frames = self._control_frames = 0
+        self._frames += 1
+        if self.current_frame.opcode > 7:
+            self._control_frames += 1
+        else:
+            self._fragments = self._fragments + 1 if self.inside_message else 1
+        if self._frames > MAX_FRAMES_PER_S or self._control_frames > MAX_CONTROL_FRAMES_PER_S:
+            self._give_up()
+            return
+        if self._fragments > MAX_FRAGMENTS and not self.failedByMe:
+            self._fail_connection(POLICY_VIOLATION, "too many fragments")
+        super().onFrameBegin()
+
+    def onMessageEnd(self) -> None:
+        """Deliver a message that came through Autobahn."""
+        self._note_partial(False)
+        payload = b"".join(self.message_data)
+        self.message_data = None
+        if self.failedByMe or self._receiver is None:
+            return
+        if self.message_is_binary:
+            self._receiver.receive_binary(payload)
+        else:
+            self._receiver.receive_text(payload.decode())
+
+    def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:
+        """Send a close frame, and wait for the answer, but not for long."""
+        super().sendCloseFrame(*args, **kwargs)
+        self._set_deadline()
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Drop the TCP connection, as Autobahn asks."""
+        super().dropConnection(abort)
+        self._leave("transport close")
+
+    def _fail_connection(self, *args: Any, **kwargs: Any) -> None:
+        super()._fail_connection(*args, **kwargs)
+        self._leave("transport error")
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        if abort and not self.wasClean:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+            self._set_deadline()
+
+    # Writing
+
+    def carry(self, socket: Socket) -> None:
+        """Become the transport of a session that began by polling."""
+        self._receiver = socket
+        socket.upgrade(self)
+
+    def write(self, packets: list[Encoded], joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        """Send packets as frames: by one `send` when nothing waits, else through Twisted."""
+        if len(packets) == 1:
+            data = packets[0].frame
+        else:
+            key = tuple(packets)
+            data = joined.get(key, b"")
+            if not data:
+                data = joined[key] = b"".join([packet.frame for packet in packets])
+        transport = self.transport
+        if (
+            self._socket is not None
+            and not transport.dataBuffer
+            and not transport._tempDataBuffer
+            and not transport.disconnecting
+        ):
+            # Twisted's write would cost two epoll_ctl calls and a reactor turn. An error is left
+            # for it to find again, and to report as a lost connection.
+            try:
+                sent = self._socket.send(data)
+            except OSError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    def close(self, packets: list[Encoded], *, by_client: bool) -> bool:
+        """Send the last packets and a close frame."""
+        self._receiver = None
+        if self.connected:
+            if packets:
+                self.write(packets, {})
+            self._close()
+        return True
+
+    def abort(self) -> None:
+        """Be gone."""
+        self._receiver = None
+        self._give_up()
+
+    def _close(self) -> None:
+        self._start_autobahn()
+        self.sendCloseFrame()
+
+    def pauseProducing(self) -> None:
+        """Hear from the transport that it has enough; it may say so again and again."""
+        self.writable = False
+
+    def resumeProducing(self) -> None:
+        """Hear from the transport that it can take more."""
+        self.writable = not self._closing
+        if self._receiver is not None:
+            self._receiver.flush({})
+
+    def stopProducing(self) -> None:
+        """Hear from the transport that it is gone; `connectionLost` says the rest."""
+        self.writable = False
+
+    # The end
+
+    def expire(self) -> None:
+        """Close a connection whose message never ends."""
+        self._start_autobahn()
+        self._fail_connection(POLICY_VIOLATION, "message takes too long")
+
+    def _set_deadline(self) -> None:
+        self._closing = self._through_autobahn = True
+        self.writable = False
+        if self._deadline is None and self.connected:
+            self._deadline = self.factory.clock.callLater(CLOSE_WITHIN_S, self._expired)
+
+    def _expired(self) -> None:
+        self._deadline = None
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._closing = self._through_autobahn = True
+        self.writable = False
+        self._start_autobahn()
+        self.state = self.STATE_CLOSED
+        if self.connected:
+            self.transport.abortConnection()
+        self._leave("transport error")
+
+    def _leave(self, reason: str) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(reason)
+
+
+class WebSocketFactory(WebSocketServerFactory):
+    """The Autobahn factory of all WebSocket transports."""
+
+    noisy = False
+
+    def __init__(
+        self, clock: IReactorTime, *, max_message_bytes: int, upgrade_timeout_s: float
+    ) -> None:
+        super().__init__(reactor=clock)
+        self.clock = clock
+        self.upgrade_timeout_s = upgrade_timeout_s
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
+        self.open: set[WebSocketTransport] = set()
+        # The connections in the middle of a message, and since when.
+        self.partial: dict[WebSocketTransport, float] = {}
+
+    def build(self, opening: bytes, opened: Opened) -> WebSocketTransport:
+        """A protocol that answers `opening`; `opened(it)` then says who receives its frames."""
+        protocol = WebSocketTransport(opening, opened)
+        protocol.factory = self
+        return protocol
+
+    def tick(self) -> None:
+        """Close the connections whose message never ends."""
+        now = self.clock.seconds()
+        for protocol, since in list(self.partial.items()):
+            if now - since >= MESSAGE_WITHIN_S:
+                del self.partial[protocol]
+                protocol.expire()
