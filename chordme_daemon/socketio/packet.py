@@ -1,0 +1,230 @@
+"""Socket.IO v5 packets: text and attachments in, values out, and back.
+
+What comes in is bounded before it is believed: JSON of at most 32 levels, numbers that every peer
+can hold (finite, integers within 2^53), text without lone surrogates, at most 10 attachments,
+each referred to once. Garbage raises `PacketError` and nothing else.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+import attrs
+import orjson
+
+MAX_DEPTH: Final = 32
+MAX_ATTACHMENTS: Final = 10
+MAX_NAMESPACE: Final = 64
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+
+# What a client library calls its own; an event of such a name would be taken for one of those.
+RESERVED_EVENTS: Final = frozenset(
+    {
+        "connect",
+        "connect_error",
+        "disconnect",
+        "disconnecting",
+        "newListener",
+        "removeListener",
+    }
+)
+
+
+class PacketError(ValueError):
+    """The peer sent what is not a packet."""
+
+
+class PacketType(IntEnum):
+    """The digit in front of a packet; the two binary types are not told apart from theirs."""
+
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+
+
+@attrs.frozen
+class Packet:
+    """One packet, with its attachments in place.
+
+    `data` is the arguments of an event (its name first) or of an acknowledgement, and the payload,
+    an object or None, of everything else. `id` asks for an acknowledgement, or is what one answers.
+    """
+
+    type: PacketType
+    namespace: str = "/"
+    data: list[object] | dict[str, object] | None = None
+    id: int | None = None
+
+
+_HEAD: Final = re.compile(
+    r"(?P<type>[0-6])"
+    r"(?:(?P<attachments>[0-9]{1,2})-)?"
+    r"(?:(?P<namespace>/[^,]*)(?:,|$))?"
+    r"(?P<id>[0-9]{1,16})?"
+)
+# Numbers that may be beyond what every peer can hold; all others need no second look.
+_LARGE: Final = re.compile(r"[0-9]{16}|[0-9][eE]")
+# JavaScript writes larger numbers with an exponent: they are no integers with lost digits.
+_EXPONENT_FROM: Final = 1e21
+
+
+class Decoder:
+    """Puts the packets of one connection together, in order."""
+
+    __slots__ = ("_attachments", "_packet", "_wanted")
+
+    def __init__(self) -> None:
+        self._packet: Packet | None = None
+        self._wanted = 0
+        self._attachments: list[bytes] = []
+
+    @property
+    def waiting(self) -> Packet | None:
+        """The packet whose attachments are still to come."""
+        return self._packet
+
+    def feed(self, data: str | bytes) -> Packet | None:
+        """Take one message; return the packet that it completes."""
+        if isinstance(data, str):
+            if self._packet is not None:
+                raise PacketError("text while attachments are awaited")
+            packet, wanted = _decode_text(data)
+            if not wanted:
+                return packet
+            self._packet, self._wanted = packet, wanted
+            return None
+        if self._packet is None:
+            raise PacketError("an attachment that nothing asked for")
+        self._attachments.append(data)
+        if len(self._attachments) < self._wanted:
+            return None
+        packet, self._packet = self._packet, None
+        attachments, self._attachments = self._attachments, []
+        return attrs.evolve(packet, data=_put_in(packet.data, attachments))
+
+
+def _decode_text(text: str) -> tuple[Packet, int]:
+    """A packet, and how many attachments it waits for."""
+    if text.startswith('2["'):  # nearly always: an event of the main namespace, no answer wanted
+        return Packet(PacketType.EVENT, "/", _event(_json(text[1:]))), 0
+    head = _HEAD.match(text)
+    if head is None:
+        raise PacketError("unknown packet type")
+    kind, wanted = _kind(int(head["type"]), head["attachments"])
+    namespace = head["namespace"] or "/"
+    if len(namespace) > MAX_NAMESPACE:
+        raise PacketError("namespace too long")
+    number = None if head["id"] is None else int(head["id"])
+    if number is not None and number > MAX_SAFE_INTEGER:
+        raise PacketError("acknowledgement id too large")
+    rest = text[head.end() :]
+    payload = _json(rest) if rest else None
+    return Packet(kind, namespace, _checked(kind, payload), number), wanted
+
+
+def _kind(digit: int, attachments: str | None) -> tuple[PacketType, int]:
+    """The type of a packet, and how many attachments it announces."""
+    if digit < 5:
+        if attachments is not None:
+            raise PacketError("attachments where there can be none")
+        return PacketType(digit), 0
+    count = int(attachments or 0)
+    if not 1 <= count <= MAX_ATTACHMENTS:
+        raise PacketError("too few or too many attachments")
+    return (PacketType.EVENT if digit == 5 else PacketType.ACK), count
+
+
+def _checked(kind: PacketType, payload: object) -> list[object] | dict[str, object] | None:
+    match kind:
+        case PacketType.EVENT:
+            return _event(payload)
+        case PacketType.ACK if isinstance(payload, list):
+            return payload
+        case PacketType.CONNECT if payload is None or isinstance(payload, dict):
+            return payload
+        case PacketType.DISCONNECT if payload is None:
+            return None
+    raise PacketError("payload does not fit the packet type")
+
+
+def _event(payload: object) -> list[object]:
+    if not isinstance(payload, list) or not payload:
+        raise PacketError("an event is a list with its name in front")
+    name = payload[0]
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        raise PacketError("an event's name is text or a number")
+    if name in RESERVED_EVENTS:
+        raise PacketError("reserved event name")
+    return payload
+
+
+def _json(text: str) -> object:
+    try:
+        value: object = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        raise PacketError("invalid JSON") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH or _LARGE.search(text):
+        _check(value, MAX_DEPTH)
+    return value
+
+
+def _check(value: object, levels: int) -> None:
+    """Refuse what is nested too deep, and numbers that some peer would read as others."""
+    match value:
+        case list() | dict():
+            if not levels:
+                raise PacketError("JSON nested too deep")
+            for item in value.values() if isinstance(value, dict) else value:
+                _check(item, levels - 1)
+        case int() if abs(value) > MAX_SAFE_INTEGER:
+            raise PacketError("integer too large")
+        case float() if MAX_SAFE_INTEGER < abs(value) < _EXPONENT_FROM and value.is_integer():
+            raise PacketError("integer too large")
+
+
+def _put_in(value: object, attachments: Sequence[bytes]) -> list[object]:
+    """The value with every placeholder replaced by its attachment."""
+    unused = dict(enumerate(attachments))
+
+    def put(item: object) -> object:
+        if isinstance(item, list):
+            return [put(part) for part in item]
+        if not isinstance(item, dict):
+            return item
+        if item.get("_placeholder") is not True:
+            return {key: put(part) for key, part in item.items()}
+        number = item.get("num")
+        if type(number) is not int or number not in unused:
+            raise PacketError("placeholder without its attachment")
+        return unused.pop(number)
+
+    filled = put(value)
+    assert isinstance(filled, list)  # noqa: S101 - only events and acks have attachments
+    return filled
+
+
+def encode(packet: Packet) -> list[bytes]:
+    """Encode a packet: its text in UTF-8, then its attachments.
+
+    Raises TypeError when the data is not JSON with bytes in it.
+    """
+    attachments: list[bytes] = []
+
+    def take_out(value: object) -> object:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(f"{type(value).__name__} cannot be sent")
+        attachments.append(bytes(value))
+        return {"_placeholder": True, "num": len(attachments) - 1}
+
+    payload = b"" if packet.data is None else orjson.dumps(packet.data, default=take_out)
+    head = f"{packet.type + 3 if attachments else packet.type:d}"
+    if attachments:
+        head += f"{len(attachments)}-"
+    if packet.namespace != "/":
+        head += f"{packet.namespace},"
+    if packet.id is not None:
+        head += f"{packet.id}"
+    return [head.encode() + payload, *attachments]
