@@ -1,0 +1,194 @@
+"""Who a client is and what they may do.
+
+- A token that cannot be good costs little: its length and shape are looked at before any crypto.
+- The algorithms are fixed by configuration, never by the token. They are HMAC only, so that a
+  public key can never be taken for a secret. Nothing in a token's header is used to find a key.
+- PyJWT checks signature, audience and issuer. Time is told, so the claims about it are checked
+  here, as are the types of all claims: PyJWT believes `exp: "9999999999"` and a `user_id` of {}.
+- Whatever goes wrong inside is one answer to the client, which does not say what.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+import jwt
+from jwt.types import Options
+
+from chordme_daemon.app.events import MAX_SAFE_INTEGER, Code, Permission, Refused, is_room_id
+from chordme_daemon.cluster.interface import UserId
+
+ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
+MAX_TOKEN: Final = 4096
+MAX_LIFETIME_S: Final = 7 * 24 * 3600.0
+MAX_USER_ID: Final = 128
+MAX_NAME: Final = 80
+EVERY_ROOM: Final = "*"
+
+_SHAPE: Final = re.compile(r"(?:Bearer )?([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+
+@attrs.frozen
+class Identity:
+    """Who a token says that somebody is.
+
+    `key` tells users apart: the integer 5 and the text "5" are two. `rooms` is None where the
+    token says nothing about rooms.
+    """
+
+    user_id: UserId
+    key: str
+    name: str | None
+    expires_at_s: float
+    rooms: Mapping[str, Permission] | None = None
+    token_id: str | None = None
+
+
+class Verifier:
+    """Tells good tokens from bad ones; several secrets allow one to be replaced by the next."""
+
+    def __init__(
+        self,
+        secrets: Sequence[bytes],
+        algorithms: Sequence[str],
+        issuer: str | None = None,
+        audience: str | None = None,
+        leeway_s: float = 0.0,
+    ) -> None:
+        if not secrets or not all(secrets):
+            raise ValueError("a secret is needed")
+        if not algorithms or not ALGORITHMS.issuperset(algorithms):
+            raise ValueError("algorithms are some of " + ", ".join(sorted(ALGORITHMS)))
+        self._secrets = tuple(secrets)
+        self._algorithms = list(algorithms)
+        self._issuer = issuer
+        self._audience = audience
+        self._leeway_s = leeway_s
+        self._options: Options = {
+            "verify_exp": False,
+            "verify_nbf": False,
+            "verify_iat": False,
+            "verify_sub": False,
+            "verify_jti": False,
+            "verify_iss": issuer is not None,
+            "verify_aud": audience is not None,
+        }
+
+    def verify(self, token: object, now_s: float) -> Identity:
+        """Who the token is for; `Refused` if it is not good at `now_s`, the time of day."""
+        if not isinstance(token, str):
+            raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
+        try:
+            identity = self._identity(self._claims(_stripped(token)), now_s)
+        except Exception:  # PyJWT lets more than its own errors out; none of them is for the client
+            raise _bad(Code.INVALID_TOKEN) from None
+        if identity.expires_at_s + self._leeway_s <= now_s:
+            raise _bad(Code.TOKEN_EXPIRED)
+        return identity
+
+    def _claims(self, token: str) -> Mapping[str, object]:
+        for secret in self._secrets:
+            try:
+                decoded = jwt.decode_complete(
+                    token,
+                    secret,
+                    algorithms=self._algorithms,
+                    options=self._options,
+                    issuer=self._issuer,
+                    audience=self._audience,
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            if not decoded["header"].keys().isdisjoint(("crit", "b64")):
+                raise ValueError("an extension that we do not know")
+            claims: dict[str, object] = decoded["payload"]
+            return claims
+        raise ValueError("signed by somebody else")
+
+    def _identity(self, claims: Mapping[str, object], now_s: float) -> Identity:
+        expires_at_s = _instant(claims["exp"])
+        latest_s = now_s + self._leeway_s
+        if expires_at_s > latest_s + MAX_LIFETIME_S:
+            raise ValueError("good for too long")
+        for claim in ("nbf", "iat"):
+            if claim in claims and _instant(claims[claim]) > latest_s:
+                raise ValueError("not good yet")
+        user_id = _user_id(claims["user_id"])
+        name = claims.get("name")
+        return Identity(
+            user_id=user_id,
+            key=f"i:{user_id}" if isinstance(user_id, int) else f"s:{user_id}",
+            name=name if isinstance(name, str) and _is_plain(name, MAX_NAME) else None,
+            expires_at_s=expires_at_s,
+            rooms=_rooms(claims["rooms"]) if "rooms" in claims else None,
+            token_id=_text(claims["jti"]) if "jti" in claims else None,
+        )
+
+
+def permission(identity: Identity, room_id: str, default: Permission) -> Permission:
+    """What somebody may do in a room; `default` is for tokens that say nothing about rooms."""
+    if identity.rooms is None:
+        return default
+    for key in (room_id, EVERY_ROOM):
+        if key in identity.rooms:
+            return identity.rooms[key]
+    return Permission.NONE
+
+
+def mint(claims: Mapping[str, object], secret: bytes) -> str:
+    """A token with these claims."""
+    return jwt.encode(dict(claims), secret, algorithm="HS256")
+
+
+def _bad(code: Code) -> Refused:
+    return Refused(code, "Invalid or expired token")
+
+
+def _stripped(token: str) -> str:
+    """The token without `Bearer `; ValueError unless there is only one way to write it."""
+    shape = _SHAPE.fullmatch(token) if len(token) <= MAX_TOKEN else None
+    if shape is None:
+        raise ValueError("not three segments")
+    for segment in shape.groups():
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != segment:
+            raise ValueError("not canonical")
+    return ".".join(shape.groups())
+
+
+def _instant(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not an instant")
+    return float(value)
+
+
+def _is_plain(text: str, longest: int) -> bool:
+    """Whether a text is short and printable, which lone surrogates and controls are not."""
+    return 1 <= len(text) <= longest and text.isprintable()
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not _is_plain(value, MAX_USER_ID):
+        raise ValueError("not a printable text")
+    return value
+
+
+def _user_id(value: object) -> UserId:
+    if type(value) is not int:  # by the exact type: True is an int to Python
+        return _text(value)
+    if not 1 <= value <= MAX_SAFE_INTEGER:
+        raise ValueError("not a user's number")
+    return value
+
+
+def _rooms(value: object) -> Mapping[str, Permission]:
+    if not isinstance(value, dict):
+        raise ValueError("not rooms and levels")
+    for room_id in value:
+        if room_id != EVERY_ROOM and not is_room_id(room_id):
+            raise ValueError("not a room")
+    return MappingProxyType({key: Permission.from_wire(level) for key, level in value.items()})

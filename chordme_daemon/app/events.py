@@ -1,0 +1,384 @@
+"""The vocabulary of what may be asked, and how it is refused.
+
+- What is asked is rebuilt from the fields that are known; of a payload nothing is kept as it came
+  but the `message` of `broadcast_message`, which is JSON of any shape and goes out as data.
+- Whatever a client sends, `parse` returns a request or raises `Refused`, and nothing else.
+- One rule for numbers: a whole number from 0 to 2^53 - 1, and 1.0 is 1. Booleans, text, null,
+  fractions, negatives (-0.0 is one) are refused. Room ids are the exception: no floats there.
+- An optional field is absent or well formed; null is neither. Unknown fields are ignored.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import IntEnum, StrEnum, auto
+from typing import Final
+
+import attrs
+import orjson
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+MAX_OPERATION_PARTS: Final = 200
+MAX_CURSOR: Final = 1_000_000
+_ROOM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,50}")
+_CLIENT_ID: Final = re.compile(r"[0-9a-z-]{1,64}")
+# Any text but lone surrogates, which nothing could send back.
+_OPERATION_ID: Final = re.compile(r"[^\ud800-\udfff]{1,64}")
+_COLOR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
+
+# The fields of a payload.
+Fields = dict[str, object]
+
+
+class Code(StrEnum):
+    """Why something was refused: what clients act on. The list is closed."""
+
+    BAD_REQUEST = auto()
+    UNKNOWN_EVENT = auto()
+    UNAUTHENTICATED = auto()
+    INVALID_TOKEN = auto()
+    TOKEN_EXPIRED = auto()
+    FORBIDDEN = auto()
+    NOT_IN_ROOM = auto()
+    INVALID_ROOM = auto()
+    INVALID_OPERATION = auto()
+    STALE_REVISION = auto()
+    MESSAGE_TOO_LARGE = auto()
+    DOCUMENT_TOO_LARGE = auto()
+    TOO_MANY_ROOMS = auto()
+    ROOM_FULL = auto()
+    RATE_LIMITED = auto()
+    UNAVAILABLE = auto()
+    INTERNAL = auto()
+
+
+class Permission(IntEnum):
+    """What a user may do in a room; each level includes those below it."""
+
+    NONE = 0
+    READ = 1
+    EDIT = 2
+    ADMIN = 3
+
+    @property
+    def wire(self) -> str:
+        """The level's name in tokens and payloads."""
+        return self.name.lower()
+
+    @classmethod
+    def from_wire(cls, name: object) -> "Permission":
+        """The level of that name; ValueError if there is none."""
+        for level in cls:
+            if level.wire == name:
+                return level
+        raise ValueError("no such permission")
+
+
+@attrs.define(eq=False)
+class Refused(Exception):
+    """A request that is not granted, and what the client is told about it."""
+
+    code: Code
+    message: str
+    retry_after_ms: int | None = attrs.field(default=None, kw_only=True)
+    limit: int | None = attrs.field(default=None, kw_only=True)
+    room_id: str | None = attrs.field(default=None, kw_only=True)
+    operation_id: str | None = attrs.field(default=None, kw_only=True)
+
+    def payload(self, event: str | None) -> Fields:
+        """The body of `error`, with the fields that apply; `event` is what was asked for."""
+        return with_present(
+            {"message": self.message, "code": self.code.value},
+            event=event,
+            room_id=self.room_id,
+            id=self.operation_id,
+            retry_after_ms=self.retry_after_ms,
+            limit=self.limit,
+        )
+
+
+# What is asked
+
+
+@attrs.frozen
+class Insert:
+    """Text to put in; positions and lengths count UTF-16 code units."""
+
+    position: int
+    content: str
+
+
+@attrs.frozen
+class Delete:
+    """Text to take out."""
+
+    position: int
+    length: int
+
+
+@attrs.frozen
+class Retain:
+    """Nothing to do."""
+
+
+Part = Insert | Delete | Retain
+
+
+@attrs.frozen
+class Authenticate:
+    """Who the client claims to be."""
+
+    token: str = attrs.field(repr=False)
+    client_id: str | None = None
+
+
+@attrs.frozen
+class JoinRoom:
+    """`revision` is the last one the client has; `document` asks for the text."""
+
+    room_id: str
+    revision: int | None = None
+    document: bool = False
+
+
+@attrs.frozen
+class LeaveRoom:
+    """The opposite of `JoinRoom`."""
+
+    room_id: str
+
+
+@attrs.frozen
+class BroadcastMessage:
+    """A message for the others."""
+
+    room_id: str
+    message: object
+
+
+@attrs.frozen
+class SubmitOperation:
+    """One atomic operation: its parts apply one after the other, each to the result before it.
+
+    `revision` and `seq` are there both or neither. `composite` says that it came as a list.
+    """
+
+    room_id: str
+    parts: tuple[Part, ...]
+    composite: bool
+    operation_id: str | None = None
+    revision: int | None = None
+    seq: int | None = None
+    seen: int | None = None
+
+
+@attrs.frozen
+class MoveCursor:
+    """Where the client's cursor is now; `position` is fit to be sent."""
+
+    room_id: str
+    position: Fields
+    revision: int | None = None
+
+
+@attrs.frozen
+class Ping:
+    """A question for `pong`."""
+
+    sent_at: int | float | None = None
+
+
+Request = (
+    Authenticate | JoinRoom | LeaveRoom | BroadcastMessage | SubmitOperation | MoveCursor | Ping
+)
+
+
+def parse(event: str, args: Sequence[object]) -> Request:
+    """The request that an event makes; `Refused` when it makes none."""
+    parser = _PARSERS.get(event)
+    if parser is None:
+        raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
+    return parser(args[0] if args else None)
+
+
+def is_room_id(text: str) -> bool:
+    """Whether a text names a room; nothing is normalised."""
+    return _ROOM_ID.fullmatch(text) is not None
+
+
+def _in_room(
+    build: Callable[[str, Fields], Request], message: str, code: Code = Code.BAD_REQUEST
+) -> Callable[[object], Request]:
+    """A parser of requests in a room; `code` refuses one whose `build` raises ValueError."""
+
+    def parser(payload: object) -> Request:
+        if not isinstance(payload, dict):
+            raise Refused(Code.BAD_REQUEST, message)
+        operation_id = _operation_id(payload.get("operation"))
+        if "room_id" not in payload:
+            raise Refused(Code.BAD_REQUEST, message, operation_id=operation_id)
+        room_id = _room_id(payload["room_id"])
+        if room_id is None:
+            raise Refused(Code.INVALID_ROOM, "Invalid room ID", operation_id=operation_id)
+        try:
+            return build(room_id, payload)
+        except ValueError:
+            raise Refused(code, message, room_id=room_id, operation_id=operation_id) from None
+
+    return parser
+
+
+def _authenticate(payload: object) -> Authenticate:
+    if isinstance(payload, dict) and isinstance(token := payload.get("token"), str):
+        if "client_id" not in payload:
+            return Authenticate(token)
+        client_id = payload["client_id"]
+        if isinstance(client_id, str) and _CLIENT_ID.fullmatch(client_id):
+            return Authenticate(token, client_id)
+    raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
+
+
+def _join_room(room_id: str, payload: Fields) -> JoinRoom:
+    document = payload.get("document", False)
+    if not isinstance(document, bool):
+        raise ValueError("neither true nor false")
+    return JoinRoom(room_id, _optional(payload, "revision"), document)
+
+
+def _leave_room(room_id: str, payload: Fields) -> LeaveRoom:
+    return LeaveRoom(room_id)
+
+
+def _broadcast_message(room_id: str, payload: Fields) -> BroadcastMessage:
+    if "message" not in payload:
+        raise ValueError("no message")
+    try:
+        # What cannot be sent again (bytes, lone surrogates) must not fail at the broadcast.
+        orjson.dumps(payload["message"])
+    except TypeError as error:
+        raise ValueError("not JSON") from error
+    return BroadcastMessage(room_id, payload["message"])
+
+
+def _submit_operation(room_id: str, payload: Fields) -> SubmitOperation:
+    operation = payload.get("operation")
+    operation_id = _operation_id(operation)
+    if operation_id is None and isinstance(operation, dict) and "id" in operation:
+        raise ValueError("bad id")
+    parts, composite = _parts(operation)
+    revision, seq = _optional(payload, "revision"), _optional(payload, "seq", low=1)
+    if (revision is None) is not (seq is None):
+        raise ValueError("a revision and a seq belong together")
+    seen = _optional(payload, "seen")
+    return SubmitOperation(room_id, parts, composite, operation_id, revision, seq, seen)
+
+
+def _move_cursor(room_id: str, payload: Fields) -> MoveCursor:
+    position = payload.get("position")
+    if not isinstance(position, dict):
+        raise ValueError("no position")
+    rebuilt: Fields = {
+        field: _whole(position.get(field), high=MAX_CURSOR) for field in ("line", "column")
+    }
+    # The rest is not worth a refusal: what is not well formed is dropped.
+    color = position.get("color")
+    if isinstance(color, str) and _COLOR.fullmatch(color):
+        rebuilt["color"] = color
+    for field in ("selectionStart", "selectionEnd", "offset"):
+        with suppress(ValueError):
+            rebuilt[field] = _whole(position.get(field), high=MAX_CURSOR)
+    return MoveCursor(room_id, rebuilt, _optional(payload, "revision"))
+
+
+def _ping(payload: object) -> Ping:
+    sent_at = payload.get("sent_at") if isinstance(payload, dict) else None
+    if isinstance(sent_at, bool) or not isinstance(sent_at, int | float):
+        return Ping()
+    # NaN is in no range.
+    return Ping(sent_at if -MAX_SAFE_INTEGER <= sent_at <= MAX_SAFE_INTEGER else None)
+
+
+_PARSERS: Final[dict[str, Callable[[object], Request]]] = {
+    "authenticate": _authenticate,
+    "join_room": _in_room(_join_room, "Invalid room data"),
+    "leave_room": _in_room(_leave_room, "Invalid room data"),
+    "broadcast_message": _in_room(_broadcast_message, "Invalid message data"),
+    "collaboration_operation": _in_room(
+        _submit_operation, "Invalid operation data", Code.INVALID_OPERATION
+    ),
+    "cursor_update": _in_room(_move_cursor, "Invalid cursor data"),
+    "ping": _ping,
+}
+
+
+def _room_id(value: object) -> str | None:
+    # By the exact type: True is an int to Python. Beyond 2^53 JavaScript has another number.
+    if type(value) is int and abs(value) <= MAX_SAFE_INTEGER:
+        return str(value)
+    return value if isinstance(value, str) and is_room_id(value) else None
+
+
+def _operation_id(operation: object) -> str | None:
+    value = operation.get("id") if isinstance(operation, dict) else None
+    return value if isinstance(value, str) and _OPERATION_ID.fullmatch(value) else None
+
+
+def _whole(value: object, low: int = 0, high: int = MAX_SAFE_INTEGER) -> int:
+    if isinstance(value, float) and value.is_integer() and math.copysign(1.0, value) > 0:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError("not a whole number in range")
+    return value
+
+
+def _optional(payload: Fields, field: str, low: int = 0) -> int | None:
+    return _whole(payload[field], low) if field in payload else None
+
+
+def _parts(operation: object) -> tuple[tuple[Part, ...], bool]:
+    """The flat operations, and whether they came as a list."""
+    if isinstance(operation, dict):
+        if operation.get("type") != "compound":
+            return (_part(operation),), False
+        operation = operation.get("operations")
+    if not isinstance(operation, list) or not 1 <= len(operation) <= MAX_OPERATION_PARTS:
+        raise ValueError("no parts, or too many")
+    return tuple(_part(part) for part in operation), True
+
+
+def _part(part: object) -> Part:
+    if isinstance(part, dict):
+        kind = part.get("type")
+        if kind == "insert":
+            return Insert(_whole(part.get("position")), _content(part))
+        if kind == "delete":
+            return Delete(_whole(part.get("position")), _whole(part.get("length"), low=1))
+        if kind == "retain":
+            return Retain()
+    raise ValueError("no such operation")
+
+
+def _content(part: Fields) -> str:
+    content = part.get("content")
+    if not isinstance(content, str) or not content:
+        raise ValueError("nothing to insert")
+    units = len(content.encode("utf-16-le")) // 2  # a lone surrogate is a ValueError here
+    if "length" in part and _whole(part["length"]) != units:
+        raise ValueError("length and content disagree")
+    return content
+
+
+def to_wire(part: Part) -> Fields:
+    """A part as clients read it."""
+    if isinstance(part, Insert):
+        return {"type": "insert", "position": part.position, "content": part.content}
+    if isinstance(part, Delete):
+        return {"type": "delete", "position": part.position, "length": part.length}
+    return {"type": "retain"}
+
+
+def with_present(payload: Fields, **optional: object) -> Fields:
+    """The payload, and those of the optional fields that have a value."""
+    payload.update((name, value) for name, value in optional.items() if value is not None)
+    return payload

@@ -1,0 +1,84 @@
+"""How much a client may ask for.
+
+A budget is a token bucket by arithmetic (GCRA): for each key one number, the instant at which its
+bucket is full again. No timers. The whole window's worth may come in one burst, then it comes
+back evenly. A refused request costs nothing. A full bucket is like one that was never used, so
+its key can be forgotten.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from typing import Final
+
+import attrs
+
+_NS: Final = 10**9
+
+
+@attrs.frozen
+class Rate:
+    """So many in so many seconds; a count of 0 is no limit."""
+
+    count: int = attrs.field(validator=attrs.validators.ge(0))
+    per_s: float = attrs.field(validator=attrs.validators.gt(0))
+
+
+class Budget:
+    """What each key may still spend of a rate; `now` is seconds of any clock that never jumps."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        # In units of 1/count ns all is whole: one request costs `_cost`, a bucket holds `_window`,
+        # and however long a key lives, nothing is lost to rounding.
+        self._cost = round(rate.per_s * _NS)
+        self._window = self._cost * rate.count
+        # In the order in which they spent last, after which a bucket is full within one window:
+        # who waits behind the first to be forgotten waits no longer than that.
+        self._full_at: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._full_at)
+
+    def spend(self, key: str, now: float) -> float:
+        """Take one: 0.0 if there was one, else the seconds until there is; then none is taken."""
+        wait_s = self.peek(key, now)
+        if wait_s == 0 and self.rate.count:
+            units = self._units(now)
+            self._full_at[key] = max(self._full_at.get(key, units), units) + self._cost
+            self._full_at.move_to_end(key)
+        return wait_s
+
+    def peek(self, key: str, now: float) -> float:
+        """What `spend` would answer."""
+        units = self._units(now)
+        lacking = self._full_at.get(key, units) + self._cost - self._window - units
+        if lacking <= 0 or not self.rate.count:
+            return 0.0
+        # A microsecond more, so that it is there when a float says that the time has come.
+        return lacking / self.rate.count / _NS + 1e-6
+
+    def forget(self, now: float) -> None:
+        """Drop the keys whose buckets are full; cheap, and due once in a while."""
+        units = self._units(now)
+        while self._full_at:
+            key = next(iter(self._full_at))
+            if self._full_at[key] > units:
+                return
+            del self._full_at[key]
+
+    def _units(self, now: float) -> int:
+        return int(now * _NS) * self.rate.count
+
+
+def address_key(address: str) -> str:
+    """What addresses of one client have in common: all of IPv4, the first 64 bits of IPv6."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is None:
+            return f"{ipaddress.IPv6Address(int(ip) >> 64 << 64)}/64"
+        ip = ip.ipv4_mapped
+    return str(ip)
