@@ -1,0 +1,289 @@
+"""The configuration: read once, checked once, frozen. Only `service` imports it.
+
+- What may be configured is the table in `settings`; names, errors and `default_ini` come from it.
+- Defaults < ini file < environment < command line; a CHORDME_ name beats a legacy name.
+- What is wrong is one line that names the source, the key, the value and what is expected.
+  A secret, or a URL that may carry one, is never in that line, nor in a repr.
+"""
+
+import configparser
+import difflib
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from chordme_daemon.settings import (
+    HOW_TO_MAKE_ONE,
+    MIN_SECRET_BYTES,
+    Auth,
+    Cluster,
+    Config,
+    Heartbeat,
+    Limits,
+    Log,
+    Proxy,
+    Server,
+    Store,
+    endpoint,
+    secret_in,
+    strong,
+)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class ConfigError(Exception):
+    """What is wrong with the configuration, in one line."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        line = f"{source}: {problem}"
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+
+
+def _flask_endpoint(host: str, port: str) -> str:
+    quoted = host.replace("\\", "\\\\").replace(":", "\\:")
+    return f"tcp:{port or 5000}" + (f":interface={quoted}" if host else "")
+
+
+def _flask_level(debug: str) -> str:
+    return "" if debug.lower() in {"0", "false", "no", "off"} else "debug"
+
+
+@attrs.frozen
+class _Given:
+    """What one source says; of two, the one of the higher rank counts."""
+
+    rank: int
+    source: str
+    text: str
+
+
+def _key(row: "attrs.Attribute[Any]") -> str:
+    """A file has no unit in its keys."""
+    return row.name.removesuffix("_s")
+
+
+SECTIONS = {
+    cls.__name__.lower(): cls
+    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Proxy, Log)
+}
+SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
+    f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)
+}
+VARIABLES = {f"CHORDME_{name.replace('.', '_').upper()}": name for name in SETTINGS}
+# What ChordMe deployments set already, the later before the earlier; empty counts as not set.
+LEGACY: tuple[tuple[tuple[str, ...], str, Callable[..., str]], ...] = (
+    (("FLASK_HOST", "FLASK_PORT"), "server.listen", _flask_endpoint),
+    (("FLASK_DEBUG",), "log.level", _flask_level),
+    (("WEBSOCKET_PING_INTERVAL",), "heartbeat.ping_interval", str),
+    (("WEBSOCKET_PING_TIMEOUT",), "heartbeat.ping_timeout", str),
+    (("JWT_SECRET_KEY",), "auth.secret", str),
+    (("REDISCLOUD_URL",), "cluster.redis_url", str),
+    (("REDIS_URL",), "cluster.redis_url", str),
+)
+# What Kubernetes and Docker add to the environment beside a service that is named chordme.
+SERVICE_LINK = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP)\w*)")
+INTRODUCTION = """\
+The settings of twistd chordme. Each is shown with its default and commented out: take the # away
+to change it. A value that goes on over several lines is indented. Each is also an environment
+variable, CHORDME_<SECTION>_<KEY>, which goes before this file: CHORDME_SERVER_LISTEN is listen in
+[server]. The command line goes before both."""
+IN_DEMO = {
+    "auth.secret": "",
+    "auth.secret_file": "",
+    "auth.previous_secret": "",
+    "limits.connections": "0",
+}
+
+
+def load(
+    *,
+    ini: Path | None,
+    environ: Mapping[str, str],
+    overrides: Sequence[str],
+    demo: bool,
+    demo_secret: bytes = b"",
+) -> Config:
+    """The configuration of all its sources, or ConfigError.
+
+    In demo mode it has `demo_secret` and no other, listens on loopback only, and counts no
+    connections.
+    """
+    if demo and environ.get("FLASK_PORT"):
+        environ = {**environ, "FLASK_HOST": environ.get("FLASK_HOST") or LOOPBACK[0]}
+    given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
+    if demo:
+        listen = f"tcp:5000:interface={LOOPBACK[0]}"
+        given["server.listen"] = _Given(0, "demo mode", listen)
+    given |= _from_ini(ini) if ini is not None else {}
+    given |= _from_environment(environ)
+    given |= _from_command_line(overrides)
+    given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
+    _choose_secret(given)
+    values = {name: _parsed(name, given) for name in SETTINGS}
+    if demo:
+        _check_loopback(given)
+        values["auth.secret"] = _parsed("auth.secret", given, lambda _: strong(demo_secret))
+    elif given["auth.secret_file"].text:
+        values["auth.secret"] = _parsed("auth.secret_file", given, secret_in)
+    if not values["auth.secret"]:
+        problem = f"auth.secret is not set: expected at least {MIN_SECRET_BYTES} random bytes"
+        raise ConfigError("configuration", f"{problem}; make one: {HOW_TO_MAKE_ONE}")
+    _check_sizes(given, values)
+    return _frozen(values, demo)
+
+
+def _frozen(values: Mapping[str, Any], demo: bool) -> Config:
+    sections: dict[str, Any] = {
+        section: cls(**{row.name: values[f"{section}.{_key(row)}"] for row in attrs.fields(cls)})
+        for section, cls in SECTIONS.items()
+    }
+    return Config(**sections, demo=demo)
+
+
+def _from_ini(path: Path) -> dict[str, _Given]:
+    parser = configparser.RawConfigParser(
+        delimiters=("=",), default_section="", empty_lines_in_values=False
+    )
+    source = str(path)
+    try:
+        parser.read_string(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(source, f"expected a readable file of UTF-8 text: {reason}") from None
+    except (configparser.DuplicateSectionError, configparser.DuplicateOptionError) as error:
+        name = f"{error.section}.{getattr(error, 'option', '*')}"
+        raise ConfigError(source, f"line {error.lineno}: {name}: expected only once") from None
+    except configparser.ParsingError as error:
+        # Never the line itself: it may hold a secret.
+        line = getattr(error, "lineno", None) or error.errors[0][0]
+        problem = f"line {line}: expected [section], key = value or # comment"
+        raise ConfigError(source, problem) from None
+    for section in parser.sections():
+        if section not in SECTIONS:
+            raise _unknown(source, f"section [{section}]", section, SECTIONS)
+        for key in parser[section]:
+            if f"{section}.{key}" not in SETTINGS:
+                raise _unknown(source, f"key {section}.{key}", f"{section}.{key}", SETTINGS)
+    return {
+        f"{section}.{key}": _Given(1, source, text)
+        for section in parser.sections()
+        for key, text in parser.items(section)
+    }
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    given = {}
+    for names, setting, read in LEGACY:
+        found = [name for name in names if environ.get(name)]
+        text = read(*(environ.get(name, "") for name in names)) if found else ""
+        if text:
+            source = f"environment variable{'s' * (len(found) > 1)} {' and '.join(found)}"
+            given[setting] = _Given(2, source, text)
+    for name, text in environ.items():
+        if name in VARIABLES:
+            given[VARIABLES[name]] = _Given(3, f"environment variable {name}", text)
+        elif name.startswith("CHORDME_") and not _is_service_link(name, text):
+            raise _unknown("environment", f"variable {name}", name, VARIABLES)
+    return given
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    return bool(SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and "://" in text)
+
+
+def _from_command_line(overrides: Iterable[str]) -> dict[str, _Given]:
+    given = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            # Only its beginning: it may hold a secret.
+            shown = re.match(r"[\w.]*", override)
+            raise ConfigError(
+                "command line", f"{shown[0] if shown else ''}: expected section.key=value"
+            )
+        if name not in SETTINGS:
+            raise _unknown("command line", f"key {name}", name, SETTINGS)
+        if name in given:
+            raise ConfigError("command line", f"{name}: expected only once")
+        given[name] = _Given(4, "command line", text)
+    return given
+
+
+def _parsed(
+    name: str, given: Mapping[str, _Given], parse: Callable[[str], Any] | None = None
+) -> Any:
+    row, text = SETTINGS[name], given[name].text
+    try:
+        return (parse or row.metadata["parse"])(text.strip() if row.repr else text)
+    except ValueError as error:
+        raise _wrong(name, given[name], str(error)) from None
+
+
+def _wrong(name: str, given: _Given, expected: str) -> ConfigError:
+    shown = repr(given.text if len(given.text) <= 80 else f"{given.text[:77]}...")
+    shown = shown if SETTINGS[name].repr else "***"
+    return ConfigError(given.source, f"{name} = {shown}: expected {expected}")
+
+
+def _unknown(source: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"{near[0]}, perhaps" if near else "one that etc/chordme.ini shows"
+    return ConfigError(source, f"unknown {what[:80]}: expected {hint}")
+
+
+def _choose_secret(given: dict[str, _Given]) -> None:
+    """Leave the secret or its file, whichever the stronger source has."""
+    secret, file = given["auth.secret"], given["auth.secret_file"]
+    if secret.text and file.text:
+        if secret.rank == file.rank:
+            raise _wrong(
+                "auth.secret_file", file, f"nothing, as {secret.source} has auth.secret too"
+            )
+        loser = "auth.secret" if secret.rank < file.rank else "auth.secret_file"
+        given[loser] = _Given(0, "default", "")
+
+
+def _check_loopback(given: Mapping[str, _Given]) -> None:
+    for name in ("server.listen", "server.admin"):
+        for one in given[name].text.split():
+            if endpoint(one).get("interface", "").replace("\\", "") not in LOOPBACK:
+                expected = f"only loopback in demo mode, such as tcp:5000:interface={LOOPBACK[0]}"
+                raise _wrong(name, given[name], expected)
+
+
+def _check_sizes(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None:
+    sizes = ("limits.event_bytes", "limits.message_bytes", "limits.send_buffer_bytes")
+    for small, big in pairwise(sizes):
+        if values[small] > values[big]:
+            if given[big].rank:
+                raise _wrong(big, given[big], f"at least {small} ({values[small]})")
+            raise _wrong(small, given[small], f"at most {big} ({values[big]})")
+
+
+def default_ini() -> str:
+    """The text of etc/chordme.ini: every setting with its sentence and its default."""
+    lines = [f"# {line}" for line in INTRODUCTION.splitlines()]
+    for section, cls in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for row in attrs.fields(cls):
+            sentence = f"{row.metadata['sentence']}{_also(f'{section}.{_key(row)}')}"
+            lines += ["", *_comment(sentence)]
+            lines += [f"#{_key(row)} = {row.metadata['default']}".rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(sentence: str) -> list[str]:
+    return textwrap.wrap(
+        sentence, 98, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
+
+
+def _also(name: str) -> str:
+    legacy = [" and ".join(names) for names, setting, _ in LEGACY if setting == name]
+    return f" Also set by {', then '.join(reversed(legacy))}." if legacy else ""

@@ -1,0 +1,197 @@
+"""The log: one event a line, which nothing that a client sends can forge, colour or leak into.
+
+- Control, format and other unprintable characters are escaped. Text may be followed by a
+  traceback, each line of it indented, so that only an event begins at the margin.
+- Tokens, secrets, session ids and passwords in URLs become `***`.
+- Strings are cut, and fields that are not plain values are left out.
+- The same line is written once a second, with how often it was held back: a flood of connections
+  is not a flood of lines.
+- Autobahn warns for each connection that fails; it is heard from `error` up, or when debugging.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, TextIO
+
+import orjson
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    PredicateResult,
+    formatEvent,
+)
+from zope.interface import implementer, provider
+
+MAX_TEXT = 4096
+MAX_TRACEBACK = 65_536
+MAX_FIELDS = 32
+REPEATED_EVERY_S = 1.0
+# What Twisted's older interface adds to an event.
+LEGACY_FIELDS = {"time", "message", "isError", "system", "format", "logLevel", "log_text", "why"}
+OWN_FIELDS = {"time", "level", "namespace", "text", "traceback"}
+
+SENSITIVE = r"token|secret|password|passwd|authorization|jwt|\bsid"
+REDACTIONS = (
+    # In query strings and the like, also percent-encoded: access_token=…, sid=…
+    (re.compile(rf"((?:{SENSITIVE})(?:=|%3d))[^\s&;,\"'<>]+", re.IGNORECASE), r"\1***"),
+    # As dictionaries and JSON are printed: 'token': '…'
+    (re.compile(rf"""((?:{SENSITIVE})\\?["']\s?:\s?b?\\?["'])[^"'\\]*""", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(\bbearer(?: |\t|%20|\+){1,8})[^\s&;,\"'<>]+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1***@"),
+    # One run of a token's characters at a time: linear, however often it says eyJ.
+    (re.compile(r"(?<![\w.-])((?:(?!eyJ)[\w.-])*+)eyJ[\w.-]{8,}"), r"\1***"),
+)
+
+
+def redact(text: str) -> str:
+    """The text without what would let its reader act as somebody else."""
+    for pattern, replacement in REDACTIONS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def escape(text: str) -> str:
+    """The text with every unprintable character spelled out, line ends among them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def observer(
+    level: str, format: str, stream: TextIO, now: Callable[[], float] = time.monotonic
+) -> ILogObserver:
+    """An observer that writes events of `level` and above to `stream`, as `text` or `json`."""
+    write = _LineObserver(_json_line if format == "json" else _text_line, stream, now)
+    predicates = [LogLevelFilterPredicate(LogLevel.levelWithName(level))]
+    if level != "debug":
+        predicates.insert(0, _not_autobahn_below_error)
+    return FilteringLogObserver(write, predicates)
+
+
+@implementer(ILogObserver)
+class _LineObserver:
+    def __init__(
+        self, line: Callable[[LogEvent], str], stream: TextIO, now: Callable[[], float]
+    ) -> None:
+        self._line = line
+        self._stream = stream
+        self._now = now
+        self._throttle = Throttle(REPEATED_EVERY_S)
+
+    def __call__(self, event: LogEvent) -> None:
+        same = f"{event.get('log_namespace')} {formatEvent(event)[:MAX_TEXT]}"
+        held_back = self._throttle.admit(same, self._now())
+        if held_back is None:
+            return
+        if held_back:
+            event = {**event, "held_back": held_back}
+        line = self._line(event) + "\n"
+        try:
+            self._stream.write(line)
+        except UnicodeEncodeError:
+            self._stream.write(line.encode("ascii", "backslashreplace").decode("ascii"))
+        self._stream.flush()
+
+
+@provider(ILogFilterPredicate)
+def _not_autobahn_below_error(event: LogEvent) -> Any:
+    below = event.get("log_level", LogLevel.info) < LogLevel.error
+    theirs = str(event.get("log_namespace", "")).startswith("autobahn")
+    return PredicateResult.no if theirs and below else PredicateResult.maybe
+
+
+def _text_line(event: LogEvent) -> str:
+    head = " ".join(_head(event).values())
+    if "held_back" in event:
+        head += f" ({event['held_back']} more like it)"
+    return "\n    ".join([head, *_traceback(event)])
+
+
+def _json_line(event: LogEvent) -> str:
+    line: dict[str, object] = {**_fields(event), **_head(event)}
+    if traceback := _traceback(event):
+        line["traceback"] = "\n".join(traceback)
+    return orjson.dumps(line).decode()
+
+
+def _head(event: LogEvent) -> dict[str, str]:
+    at = datetime.fromtimestamp(event.get("log_time", time.time()), UTC)
+    return {
+        "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": event.get("log_level", LogLevel.info).name,
+        "namespace": _clean(str(event.get("log_namespace") or "-")),
+        "text": _clean(formatEvent(event)),
+    }
+
+
+def _clean(text: str) -> str:
+    # Cut twice: before, to bound the work; after, so that half a token is not left at the end.
+    text = escape(redact(text[: 2 * MAX_TEXT]))
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
+
+
+def _traceback(event: LogEvent) -> list[str]:
+    failure = event.get("log_failure")
+    if failure is None:
+        return []
+    try:
+        traceback = str(failure.getTraceback())
+    except Exception as error:  # whatever a repr in it does, the event is still logged
+        traceback = f"(no traceback: {type(error).__name__})"
+    return [escape(line) for line in redact(traceback[-MAX_TRACEBACK:]).splitlines()]
+
+
+def _fields(event: LogEvent) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for key, value in event.items():
+        if key.startswith("log_") or key in LEGACY_FIELDS | OWN_FIELDS or len(fields) == MAX_FIELDS:
+            continue
+        if re.search(SENSITIVE, key, re.IGNORECASE):
+            fields[key] = "***"
+        elif isinstance(value, str):
+            fields[key] = _clean(str(value))
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            fields[key] = str(value)
+        elif value is None or isinstance(value, bool | int | float):
+            fields[key] = value
+    return fields
+
+
+class Throttle:
+    """Lets a repeated line through once in `every_s` seconds, with the count of those held back.
+
+    It remembers `max_keys` keys; more are one key together, until old ones can be forgotten.
+    """
+
+    def __init__(self, every_s: float, max_keys: int = 256) -> None:
+        self._every_s = every_s
+        self._max_keys = max_keys
+        # When each was last let through, and how many were held back since; oldest first.
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def admit(self, key: str, now: float) -> int | None:
+        """How many were held back since the last one let through, or None: hold this one back."""
+        if key not in self._seen and len(self._seen) >= self._max_keys:
+            self._forget(now)
+            if len(self._seen) >= self._max_keys:
+                key = ""
+        at, held_back = self._seen.get(key, (-inf, 0))
+        if now - at < self._every_s:
+            self._seen[key] = (at, held_back + 1)
+            return None
+        self._seen.pop(key, None)
+        self._seen[key] = (now, 0)
+        return held_back
+
+    def _forget(self, now: float) -> None:
+        for key, (at, _) in list(self._seen.items()):
+            if now - at < self._every_s:
+                return
+            del self._seen[key]
