@@ -1,0 +1,349 @@
+"""Builds the daemon: twistd's options, every part by its name, and the order of stopping."""
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from twisted.python.usage import Options as CommandLine
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from chordme_daemon import __version__
+from chordme_daemon.app.auth import Verifier, mint
+from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.events import Permission
+from chordme_daemon.app.limits import Budget, Rate, address_key
+from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.app.server import Access, App, Limits
+from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.config import ConfigError, load
+from chordme_daemon.engineio.polling import Door, EngineResource
+from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.engineio.server import Settings
+from chordme_daemon.engineio.session import Heartbeat
+from chordme_daemon.engineio.websocket import WebSocketFactory
+from chordme_daemon.httpchannel import BoundedSite
+from chordme_daemon.logs import observer
+from chordme_daemon.settings import Config
+from chordme_daemon.socketio.server import Connection, Receive
+from chordme_daemon.socketio.server import Server as SocketServer
+from chordme_daemon.web import (
+    Check,
+    Folder,
+    basic_health,
+    client_address,
+    demo_token,
+    health,
+    text,
+)
+
+# SIGTERM ends the process within this time, whatever hangs.
+STOP_WITHIN_S: Final = 9
+# What clients have to hear the goodbye and leave.
+GOODBYE_WITHIN_S: Final = 3.0
+# Connections that may wait to be accepted: a reconnect storm is not refused.
+BACKLOG: Final = 1024
+DEMO_TOKEN_S: Final = 24 * 3600
+
+DEMO: Final = """\
+ChordMe's real-time server, in demo mode: on this machine only, with a secret made for this run.
+
+Try next:
+  curl http://localhost:5000/api/v1/health
+  curl 'http://localhost:5000/demo/token?user=ada'
+  curl 'http://localhost:5000/socket.io/?EIO=4&transport=polling'
+The README shows a first session in six lines of socket.io-client.
+"""
+
+
+class Options(CommandLine):
+    """The command line of `twistd chordme`."""
+
+    optParameters = [["config", "c", None, "The configuration file; see etc/chordme.ini."]]
+    optFlags = [["demo", None, "Try it out: loopback only, tokens for whoever one says one is."]]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
+        self.overrides: list[str] = []
+
+    def opt_set(self, setting: str) -> None:
+        """Set one setting: section.key=value. May be given again and again."""
+        self.overrides.append(setting)
+
+    opt_s = opt_set
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        sys.stdout.write(f"chordme-daemon {__version__}\n")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Read the configuration; a wrong one ends everything here, in one line."""
+        try:
+            self.config = load(
+                ini=Path(self["config"]) if self["config"] else None,
+                environ=os.environ,
+                overrides=self.overrides,
+                demo=bool(self["demo"]),
+                demo_secret=secrets.token_bytes(48),
+            )
+        except ConfigError as error:
+            sys.exit(f"twistd chordme: {error}")
+
+
+def makeService(options: Options) -> "Daemon":
+    """Called by twistd."""
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it chooses it
+
+    # The reactor's clock would be the wall's: set back by an hour, it would fire nothing for one.
+    vars(reactor)["seconds"] = time.monotonic
+    return Daemon(options.config, reactor, _log_observer(options))
+
+
+def _log_observer(options: Options) -> ILogObserver:
+    """Our log lines, to where twistd would write its own."""
+    log = options.config.log
+    twistd: Any = options.parent or {}
+    path = twistd.get("logfile")
+    if path in (None, "-") and twistd.get("nodaemon", True):
+        return observer(log.level, log.format, sys.stdout)
+    return observer(log.level, log.format, LogFile.fromFullPath(path or "twistd.log"))
+
+
+class Daemon(Service):
+    """One `twistd chordme`."""
+
+    name = "chordme"
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any, log_observer: ILogObserver) -> None:
+        self.config = config
+        self.ready = False
+        self._reactor = reactor
+        self._log_observer = log_observer
+        self._ports: list[IListeningPort] = []
+        self._ticked_at = reactor.seconds()
+        self._lateness_s = 0.0
+        limits = config.limits
+        settings = Settings(
+            heartbeat=Heartbeat(config.heartbeat.ping_interval_s, config.heartbeat.ping_timeout_s),
+            upgrade_timeout_s=config.heartbeat.upgrade_timeout_s,
+            max_message_bytes=limits.message_bytes,
+            max_queued_bytes=limits.send_buffer_bytes,
+            max_sockets=config.server.max_connections,
+        )
+        self.socketio = SocketServer(
+            reactor,
+            {"/": self._accept},
+            connect_timeout_s=config.heartbeat.connect_timeout_s,
+        )
+        self.engine = EngineServer(reactor, self.socketio.accept, settings)
+        self.websockets = WebSocketFactory(
+            reactor,
+            max_message_bytes=settings.max_message_bytes,
+            upgrade_timeout_s=settings.upgrade_timeout_s,
+        )
+        self.connections = Budget(_rate(limits.connections))
+        self.app = self._build_app()
+        self._tick = LoopingCall(self._on_tick)
+        self._tick.clock = reactor
+
+    def _accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
+        return self.app.accept(connection, auth)
+
+    def _build_app(self) -> App:
+        config, limits = self.config, self.config.limits
+        cluster = LocalCluster()
+        capacity = Capacity(
+            limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room
+        )
+        verifier = Verifier(
+            [secret for secret in (config.auth.secret, config.auth.previous_secret) if secret],
+            algorithms=config.auth.algorithms,
+            issuer=config.auth.issuer or None,
+            audience=config.auth.audience or None,
+            leeway_s=config.auth.leeway_s,
+        )
+        return App(
+            self._reactor,
+            time.time,
+            access=Access(
+                verifier,
+                Permission.from_wire(config.auth.default_permission),
+                config.auth.authenticate_within_s,
+            ),
+            limits=_limits(config),
+            rooms=Rooms(cluster, self.socketio.prepare, capacity),
+            documents=Documents(cluster),
+            version=__version__,
+        )
+
+    # Starting
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Bring our own log lines along."""
+        if not parent.getComponent(ILogObserver):
+            parent.setComponent(ILogObserver, self._log_observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """Listen, while there may still be the rights to; or say why not, and end."""
+        site = self._site(self._front_door())
+        for endpoint in self.config.server.listen:
+            self._listen(endpoint, site)
+        if self.config.server.admin:
+            self._listen(self.config.server.admin, self._site(self._admin_door()))
+
+    def startService(self) -> None:
+        """Begin to tick, and be ready."""
+        super().startService()  # type: ignore[no-untyped-call]
+        heartbeat = self.config.heartbeat
+        every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
+        self._tick.start(every_s, now=False)
+        self.ready = True
+        if self.config.demo:
+            for line in filter(None, DEMO.splitlines()):
+                self.log.info("{line}", line=line)
+        elif self.config.auth.default_permission != "none":
+            self.log.warn(
+                "Everybody with a valid token may {permission} every song for which their token "
+                "has no `rooms` claim. To change it: [auth] default_permission = none",
+                permission=self.config.auth.default_permission,
+            )
+
+    def _listen(self, endpoint: str, site: Site) -> None:
+        if endpoint.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in endpoint:
+            endpoint += f":backlog={BACKLOG}"
+        failures: list[Failure] = []
+        listening = maybeDeferred(serverFromString(self._reactor, endpoint).listen, site)
+        listening.addCallbacks(self._ports.append, failures.append)
+        for failure in failures:
+            self.log.critical(
+                "Cannot listen on {endpoint}: {error}",
+                endpoint=endpoint,
+                error=failure.getErrorMessage(),
+            )
+            sys.exit(1)
+        self.log.info("Listening on {endpoint}", endpoint=endpoint)
+
+    def _site(self, root: IResource) -> Site:
+        return BoundedSite(
+            root, clock=self._reactor, max_body_bytes=self.config.limits.message_bytes
+        )
+
+    def _front_door(self) -> Folder:
+        door = Door(
+            origins=self.config.server.origins,
+            admit=self._admit,
+            address_of=client_address(self.config.proxy.trusted),
+        )
+        children: dict[str, IResource] = {
+            "api": basic_health(),
+            "socket.io": EngineResource(self.engine, self.websockets, door),
+        }
+        if self.config.demo:
+            children["demo"] = Folder({"token": demo_token(self._demo_token)})
+            children[""] = text(DEMO)
+        return Folder(children)
+
+    def _admin_door(self) -> Folder:
+        checks: dict[str, Callable[[], Check]] = {
+            "event_loop": self._check_event_loop,
+            "connections": self._check_connections,
+        }
+        return Folder(
+            {"api": basic_health(), "health": health(__version__, lambda: self.ready, checks)}
+        )
+
+    def _admit(self, address: str) -> float:
+        return self.connections.spend(address_key(address), self._reactor.seconds())
+
+    def _demo_token(self, user: str) -> dict[str, object]:
+        now_s = int(time.time())
+        claims = {"user_id": user, "name": user, "iat": now_s, "exp": now_s + DEMO_TOKEN_S}
+        return {"token": mint(claims, self.config.auth.secret), **claims}
+
+    # Running
+
+    def _on_tick(self) -> None:
+        now = self._reactor.seconds()
+        self._lateness_s = max(0.0, now - self._ticked_at - self._tick.interval)
+        self._ticked_at = now
+        parts = (self.engine, self.websockets, self.socketio, self.app)
+        for part in parts:
+            try:
+                part.tick()
+            except Exception:  # the heartbeat of the rest must go on
+                self.log.failure("A tick failed")
+        self.connections.forget(now)
+
+    def _check_event_loop(self) -> Check:
+        late_ms = round(self._lateness_s * 1000, 1)
+        return Check("healthy" if late_ms < 1000 else "degraded", {"late_ms": late_ms})
+
+    def _check_connections(self) -> Check:
+        most = self.config.server.max_connections
+        figures = {
+            "open": len(self.engine.sockets),
+            "most": most,
+            "rooms": len(self.app.rooms),
+            "participants": self.app.rooms.participants(),
+        }
+        return Check("degraded" if self.engine.full else "healthy", figures)
+
+    # Stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, say goodbye to the clients, and end; within the time, whatever hangs."""
+        # The kernel's alarm: it also ends a process whose reactor does not turn any more.
+        signal.setitimer(signal.ITIMER_REAL, STOP_WITHIN_S)
+        self.ready = False
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._tick.running:
+            self._tick.stop()
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        self.engine.stop()
+        until = self._reactor.seconds() + GOODBYE_WITHIN_S
+        while self.websockets.open and self._reactor.seconds() < until:
+            await deferLater(self._reactor, 0.02)
+        self.log.info("Stopped.")
+
+
+def _rate(rate: Any) -> Rate:
+    return Rate(rate.count, rate.per_s)
+
+
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    announced: dict[str, object] = {
+        name: {"count": rate.count, "seconds": rate.per_s}
+        for name in ("connections", "messages", "operations", "cursors", "joins")
+        if (rate := getattr(limits, name)).count
+    }
+    for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
+        announced[name] = getattr(limits, name)
+    return Limits(
+        messages=_rate(limits.messages),
+        operations=_rate(limits.operations),
+        cursors=_rate(limits.cursors),
+        joins=_rate(limits.joins),
+        event_bytes=limits.event_bytes,
+        rooms_per_connection=limits.rooms_per_connection,
+        announced=announced,
+    )

@@ -1,0 +1,181 @@
+"""The front door: resource trees, health, and what demo mode serves."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final
+
+import attrs
+import orjson
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+Network = IPv4Network | IPv6Network
+
+# No chain of proxies is longer; a longer header is somebody's joke.
+MAX_HOPS: Final = 32
+
+HEALTHY: Final = {"status": "ok", "message": "Service is running"}
+NOT_FOUND: Final = {"status": "error", "error": {"message": "Not found"}}
+
+
+class Leaf(Resource):
+    """Answers GET with what a function makes of the request, and HEAD with all but the body."""
+
+    isLeaf = True
+
+    def __init__(self, answer: Callable[[Request], bytes]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
+        self._answer = answer
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer."""
+        return self._answer(request)
+
+    def render_HEAD(self, request: Request) -> bytes:
+        """Answer without the body."""
+        request.setHeader(b"content-length", str(len(self._answer(request))).encode())
+        return b""
+
+
+def json(tell: Callable[[Request], tuple[int, object]]) -> Leaf:
+    """Answers with the status and the JSON that a function tells, never cached."""
+
+    def answer(request: Request) -> bytes:
+        status, body = tell(request)
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        return orjson.dumps(body)
+
+    return Leaf(answer)
+
+
+def text(body: str) -> Leaf:
+    """Answers with a text that never changes."""
+
+    def answer(request: Request) -> bytes:
+        request.setHeader(b"content-type", b"text/plain; charset=UTF-8")
+        return body.encode()
+
+    return Leaf(answer)
+
+
+class Folder(Resource):
+    """Has children, and says of everything else that it is not there."""
+
+    def __init__(self, children: Mapping[str, IResource]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
+        for name, child in children.items():
+            self.putChild(name.encode(), child)
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """What is not there."""
+        return json(lambda _: (404, NOT_FOUND))
+
+    def render(self, request: Request) -> bytes:
+        """Nor is there anything at the folder itself."""
+        body: bytes = self.getChild(b"", request).render(request)
+        return body
+
+
+SEVERITY: Final = ("healthy", "degraded", "unhealthy")
+
+
+@attrs.frozen
+class Check:
+    """What one part of the daemon says of itself: one of `SEVERITY`, and the figures behind it."""
+
+    status: str
+    details: Mapping[str, object]
+
+
+Checks = Mapping[str, Callable[[], Check]]
+
+
+def basic_health() -> Folder:
+    """`/api/v1/health`, which ChordMe's web app asks."""
+    return Folder({"v1": Folder({"health": json(lambda _: (200, HEALTHY))})})
+
+
+def health(version: str, ready: Callable[[], bool], checks: Checks) -> Folder:
+    """`live`, `ready` and `detailed`: for an orchestrator, a load balancer and a person."""
+
+    def tell_ready(_: Request) -> tuple[int, object]:
+        return (200, HEALTHY) if ready() else (503, {"status": "error", "message": "Not ready"})
+
+    def tell_detailed(_: Request) -> tuple[int, object]:
+        results = {name: _timed(check) for name, check in checks.items()}
+        worst = max((result["status"] for result in results.values()), key=SEVERITY.index)
+        body = {
+            "status": worst,
+            "timestamp": int(time.time() * 1000),
+            "service": "chordme-daemon",
+            "version": version,
+            "checks": results,
+        }
+        return 503 if worst == "unhealthy" else 200, body
+
+    return Folder(
+        {
+            "live": json(lambda _: (200, HEALTHY)),
+            "ready": json(tell_ready),
+            "detailed": json(tell_detailed),
+        }
+    )
+
+
+def _timed(check: Callable[[], Check]) -> dict[str, Any]:
+    began_s = time.perf_counter()
+    result = check()
+    return {
+        "status": result.status,
+        "response_time_ms": round((time.perf_counter() - began_s) * 1000, 3),
+        "details": result.details,
+    }
+
+
+def demo_token(mint: Callable[[str], dict[str, object]]) -> Leaf:
+    """`/demo/token?user=NAME`: a token for whoever one says that one is."""
+
+    def tell(request: Request) -> tuple[int, object]:
+        names = request.args.get(b"user", [])
+        name = names[0].decode(errors="replace").strip() if len(names) == 1 else ""
+        if not name or len(name) > 80 or not name.isprintable():
+            message = "Say who you are: /demo/token?user=NAME, at most 80 characters"
+            return 400, {"status": "error", "error": {"message": message}}
+        return 200, mint(name)
+
+    return json(tell)
+
+
+def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
+    """How to tell the client's address of a request.
+
+    `X-Forwarded-For` is read from the right, as far as the addresses are those of trusted proxies;
+    what stands further left is what anybody may have written.
+    """
+
+    def is_trusted(address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in trusted)
+
+    def tell(request: Request) -> str:
+        address = str(getattr(request.getClientAddress(), "host", "local"))
+        if not trusted or not is_trusted(address):
+            return address
+        lines = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+        for hop in reversed(",".join(lines[-MAX_HOPS:]).split(",")[-MAX_HOPS:]):
+            try:
+                ip_address(hop.strip())
+            except ValueError:
+                break
+            address = hop.strip()
+            if not is_trusted(address):
+                break
+        return address
+
+    return tell
