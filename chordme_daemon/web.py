@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
 import attrs
@@ -22,8 +22,6 @@ NOT_FOUND: Final = {"status": "error", "error": {"message": "Not found"}}
 class Leaf(Resource):
     """Answers GET with what a function makes of the request, and HEAD with all but the body."""
 
-    isLeaf = True
-
     def __init__(self, answer: Callable[[Request], bytes]) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
         self._answer = answer
@@ -37,6 +35,10 @@ class Leaf(Resource):
         request.setHeader(b"content-length", str(len(self._answer(request))).encode())
         return b""
 
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Nothing is below."""
+        return not_found()
+
 
 def json(tell: Callable[[Request], tuple[int, object]]) -> Leaf:
     """Answers with the status and the JSON that a function tells, never cached."""
@@ -49,6 +51,11 @@ def json(tell: Callable[[Request], tuple[int, object]]) -> Leaf:
         return orjson.dumps(body)
 
     return Leaf(answer)
+
+
+def not_found() -> Leaf:
+    """Says that there is nothing."""
+    return json(lambda _: (404, NOT_FOUND))
 
 
 def text(body: str) -> Leaf:
@@ -71,11 +78,12 @@ class Folder(Resource):
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """What is not there."""
-        return json(lambda _: (404, NOT_FOUND))
+        return not_found()
 
     def render(self, request: Request) -> bytes:
         """Nor is there anything at the folder itself."""
-        body: bytes = self.getChild(b"", request).render(request)
+        nothing: IResource = not_found()
+        body: bytes = nothing.render(request)
         return body
 
 
@@ -127,7 +135,10 @@ def health(version: str, ready: Callable[[], bool], checks: Checks) -> Folder:
 
 def _timed(check: Callable[[], Check]) -> dict[str, Any]:
     began_s = time.perf_counter()
-    result = check()
+    try:
+        result = check()
+    except Exception as error:  # a part that cannot even say how it is
+        result = Check("unhealthy", {"error": type(error).__name__})
     return {
         "status": result.status,
         "response_time_ms": round((time.perf_counter() - began_s) * 1000, 3),
@@ -161,14 +172,18 @@ def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
             parsed = ip_address(address)
         except ValueError:
             return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped  # as a socket for both IPs tells the addresses of one
         return any(parsed in network for network in trusted)
 
     def tell(request: Request) -> str:
         address = str(getattr(request.getClientAddress(), "host", "local"))
         if not trusted or not is_trusted(address):
             return address
-        lines = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
-        for hop in reversed(",".join(lines[-MAX_HOPS:]).split(",")[-MAX_HOPS:]):
+        # As bytes: Twisted would decode them, and a client can write what is no UTF-8.
+        lines = request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
+        hops = b",".join(lines[-MAX_HOPS:]).decode("latin-1").split(",")
+        for hop in reversed(hops[-MAX_HOPS:]):
             try:
                 ip_address(hop.strip())
             except ValueError:

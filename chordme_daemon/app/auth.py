@@ -37,13 +37,15 @@ class Identity:
     """Who a token says that somebody is.
 
     `key` tells users apart: the integer 5 and the text "5" are two. `rooms` is None where the
-    token says nothing about rooms.
+    token says nothing about rooms. The token expires at `expires_at_s`, and is honoured until
+    `good_until_s`, as the clock that it was made by may be ahead of ours.
     """
 
     user_id: UserId
     key: str
     name: str | None
     expires_at_s: float
+    good_until_s: float
     rooms: Mapping[str, Permission] | None = None
     token_id: str | None = None
 
@@ -86,7 +88,7 @@ class Verifier:
             identity = self._identity(self._claims(_stripped(token)), now_s)
         except Exception:  # PyJWT lets more than its own errors out; none of them is for the client
             raise _bad(Code.INVALID_TOKEN) from None
-        if identity.expires_at_s + self._leeway_s <= now_s:
+        if identity.good_until_s <= now_s:
             raise _bad(Code.TOKEN_EXPIRED)
         return identity
 
@@ -124,6 +126,7 @@ class Verifier:
             key=f"i:{user_id}" if isinstance(user_id, int) else f"s:{user_id}",
             name=name if isinstance(name, str) and _is_plain(name, MAX_NAME) else None,
             expires_at_s=expires_at_s,
+            good_until_s=expires_at_s + self._leeway_s,
             rooms=_rooms(claims["rooms"]) if "rooms" in claims else None,
             token_id=_text(claims["jti"]) if "jti" in claims else None,
         )

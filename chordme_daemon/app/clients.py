@@ -33,24 +33,19 @@ class Client:
 
     def known(self, now_s: float) -> Identity:
         """Who this is, while the token is good; `now_s` is the time of day."""
-        if self.identity is None or now_s >= self.identity.expires_at_s:
+        if self.identity is None or now_s >= self.identity.good_until_s:
             raise Refused(Code.UNAUTHENTICATED, "Authentication required")
         return self.identity
 
     def seat(self, room_id: str) -> tuple[Room, Seat]:
         """The client's place in a room that it has joined."""
         if room_id not in self.seats:
-            raise Refused(Code.NOT_IN_ROOM, "Not authorized for this room", room_id=room_id)
+            raise Refused(Code.NOT_IN_ROOM, "Not authorized for this room")
         return self.seats[room_id]
 
-    def editing(self, room_id: str, operation_id: str | None) -> tuple[Room, Seat]:
+    def editing(self, room_id: str) -> tuple[Room, Seat]:
         """The same, for one who wants to edit."""
         room, seat = self.seat(room_id)
         if seat.permission < Permission.EDIT:
-            raise Refused(
-                Code.FORBIDDEN,
-                "Not authorized for this room",
-                room_id=room_id,
-                operation_id=operation_id,
-            )
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         return room, seat

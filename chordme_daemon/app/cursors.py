@@ -31,8 +31,7 @@ class Cursors:
                 self._publish(client, cursor)
                 return
             self._wait(client, identity, wait_s)
-        # Put at the end, so that no room of a busy client waits for ever.
-        client.cursors.pop(cursor.room_id, None)
+        # The newest takes the place of the one that waits, so that no room waits for ever.
         client.cursors[cursor.room_id] = cursor
 
     def forget(self, client: Client) -> None:

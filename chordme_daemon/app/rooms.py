@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from chordme_daemon.app import payloads
 from chordme_daemon.app.events import Code, Permission, Refused
@@ -51,6 +53,9 @@ class Room:
     def __init__(self, room_id: str, prepare: Prepare) -> None:
         self.id = room_id
         self.revision = 0
+        self.opened = False
+        # Who waits for the cluster to open it.
+        self.waiting: list[Deferred[None]] = []
         self.seats: dict[str, Seat] = {}
         self.users: Counter[str] = Counter()
         self._prepare = prepare
@@ -76,7 +81,8 @@ class Room:
                 self._tell(self._prepare("user_left", payload), but=member.connection)
 
     def _tell(self, emission: Emission, but: str) -> None:
-        for sid, seat in self.seats.items():
+        # A copy: one who reads too slowly is closed in being told, and leaves.
+        for sid, seat in list(self.seats.items()):
             if sid != but:
                 seat.connection.send(emission)
 
@@ -85,7 +91,7 @@ class Room:
         self.revision = entry.revision
         legacy: list[Emission] | None = None
         current: list[Emission] | None = None
-        for sid, seat in self.seats.items():
+        for sid, seat in list(self.seats.items()):
             if sid == entry.draft.author:
                 continue
             if seat.current:
@@ -122,21 +128,45 @@ class Rooms:
     async def join(self, room_id: str, seat: Seat) -> tuple[Room, list[Participant]]:
         """Put a connection into a room, and tell the others if its user was not there yet.
 
-        Harmless when it is there already: nobody is told anything.
+        Harmless when it is there already: nobody is told anything. A join that fails leaves
+        nothing behind.
         """
         self._check_capacity(room_id, seat.member.user)
         room = self._rooms.get(room_id)
         if room is None:
             room = self._rooms[room_id] = Room(room_id, self._prepare)
-            room.revision = await self._cluster.open(room_id, room.hear)
-        if seat.member.connection not in room.seats:
-            room.seats[seat.member.connection] = seat
-            room.users[seat.member.user] += 1
-            self._rooms_of.setdefault(seat.member.user, Counter())[room_id] += 1
-        return room, await self._cluster.join(room_id, seat.member)
+        is_new = seat.member.connection not in room.seats
+        if is_new:
+            # While the cluster takes its time, it counts, and keeps the room from being closed.
+            self._add(room, seat)
+        try:
+            if not room.opened:
+                await self._open(room)
+            return room, await self._cluster.join(room_id, seat.member)
+        except Exception:
+            if is_new:
+                self._remove(room, seat)
+                self._close_if_empty(room)
+            raise
 
     def leave(self, room: Room, seat: Seat) -> None:
-        """Take a connection out of a room, and tell the others if it was its user's last."""
+        """Take a connection out of a room, and tell the others if it was its user's last.
+
+        Harmless when it is not there any more.
+        """
+        if seat.member.connection not in room.seats:
+            return
+        self._remove(room, seat)
+        self._cluster.leave(room.id, seat.member)
+        self._close_if_empty(room)
+
+    def _add(self, room: Room, seat: Seat) -> None:
+        user = seat.member.user
+        room.seats[seat.member.connection] = seat
+        room.users[user] += 1
+        self._rooms_of.setdefault(user, Counter())[room.id] += 1
+
+    def _remove(self, room: Room, seat: Seat) -> None:
         user = seat.member.user
         del room.seats[seat.member.connection]
         _take_one(room.users, user)
@@ -144,9 +174,34 @@ class Rooms:
         _take_one(rooms, room.id)
         if not rooms:
             del self._rooms_of[user]
-        self._cluster.leave(room.id, seat.member)
-        if not room.seats:
-            del self._rooms[room.id]
+
+    def _open(self, room: Room) -> Deferred[None]:
+        """Have the cluster open a room, once for all who wait for it."""
+        waiter: Deferred[None] = Deferred()
+        room.waiting.append(waiter)
+
+        def settle(result: int | Failure) -> None:
+            waiting, room.waiting = room.waiting, []
+            if isinstance(result, int):
+                room.opened = True
+                # It may have been heard already.
+                room.revision = max(room.revision, result)
+            for each in waiting:
+                if isinstance(result, Failure):
+                    each.errback(result)
+                else:
+                    each.callback(None)
+
+        if len(room.waiting) == 1:
+            self._cluster.open(room.id, room.hear).addBoth(settle)
+        return waiter
+
+    def _close_if_empty(self, room: Room) -> None:
+        # Those who are told that somebody left may leave themselves, and close it first.
+        if room.seats or self._rooms.get(room.id) is not room:
+            return
+        del self._rooms[room.id]
+        if room.opened:
             self._cluster.close(room.id)
 
     def publish(

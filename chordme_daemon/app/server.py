@@ -149,8 +149,9 @@ class App:
             client.told_of_expiry = True
             expires_at_ms = int(identity.expires_at_s * 1000)
             client.connection.emit("token_expiring", payloads.token_expiring(expires_at_ms))
-        if left_s <= -LEAVE_AFTER_EXPIRY_S:
-            for room_id in list(client.seats):
+        if left_s <= -LEAVE_AFTER_EXPIRY_S and not client.busy:  # it may be busy joining again
+            while client.seats:
+                room_id = next(iter(client.seats))
                 self._stand_up(client, room_id)
                 client.connection.emit("room_left", payloads.room_left(room_id, "expired"))
 
@@ -180,31 +181,39 @@ class App:
             client.connection.close()
 
     def _answer(self, client: Client, called: Called) -> None:
+        request = None
         try:
             if not isinstance(called.event, str):
                 raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
             request = events.parse(called.event, called.args)
             if called.size_bytes > self._limits.event_bytes:
-                raise _too_large(request, self._limits.event_bytes)
+                limit = self._limits.event_bytes
+                raise Refused(Code.MESSAGE_TOO_LARGE, "Message too large", limit=limit)
             answer = self._serve[type(request)](client, request)
-        except Refused as refused:
-            self._refuse(client, called, refused)
         except Exception:
-            self._fail(client, called, Failure())
+            self._fail(client, called, request, Failure())
         else:
             if isinstance(answer, Coroutine):
-                self._await(client, called, answer)
+                self._await(client, called, request, answer)
             else:
                 self._reply(client, called, answer)
 
     def _await(
-        self, client: Client, called: Called, answer: Coroutine[Deferred[Any], Any, Answer]
+        self,
+        client: Client,
+        called: Called,
+        request: events.Request,
+        answer: Coroutine[Deferred[Any], Any, Answer],
     ) -> None:
         client.busy = True
         answering = ensureDeferred(answer)
         answering.addCallback(lambda answer: self._reply(client, called, answer))
-        answering.addErrback(lambda failure: self._fail(client, called, failure))
-        answering.addCallback(lambda _: self._next(client))
+        answering.addErrback(lambda failure: self._fail(client, called, request, failure))
+        if answering.called:
+            # Whoever called goes on with the next; doing it here as well would be a recursion.
+            client.busy = False
+        else:
+            answering.addCallback(lambda _: self._next(client))
 
     def _next(self, client: Client) -> None:
         client.busy = False
@@ -220,7 +229,9 @@ class App:
         for event, payload in answer:
             client.connection.emit(event, payload)
 
-    def _fail(self, client: Client, called: Called, failure: Failure) -> None:
+    def _fail(
+        self, client: Client, called: Called, request: events.Request | None, failure: Failure
+    ) -> None:
         match failure.value:
             case Refused() as refused:
                 pass
@@ -230,6 +241,9 @@ class App:
             case _:
                 self.log.failure("A request failed", failure, connection=client.connection.sid)
                 refused = Refused(Code.INTERNAL, "Internal error")
+        if request is not None:
+            refused.room_id = getattr(request, "room_id", None)
+            refused.operation_id = getattr(request, "operation_id", None)
         self._refuse(client, called, refused)
 
     def _refuse(self, client: Client, called: Called, refused: Refused) -> None:
@@ -262,19 +276,34 @@ class App:
         client.identity = identity
         client.client_id = request.client_id or client.client_id
         client.told_of_expiry = False
+        self._review_permissions(client, identity)
         expires_at_ms = int(identity.expires_at_s * 1000)
         payload = payloads.authenticated(identity.user_id, expires_at_ms, resumed=[])
         return [("authenticated", payload)]
 
+    def _review_permissions(self, client: Client, identity: Identity) -> None:
+        """Tell a client of the rooms in which its fresh token permits something else."""
+        for room_id, (_, seat) in list(client.seats.items()):
+            level = permission(identity, room_id, self._access.default_permission)
+            if level == seat.permission:
+                continue
+            seat.permission = level
+            if level < Permission.READ:
+                self._stand_up(client, room_id)
+                client.connection.emit("room_left", payloads.room_left(room_id, "revoked"))
+            else:
+                changed = payloads.permission_changed(room_id, level)
+                client.connection.emit("permission_changed", changed)
+
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
-        self._spend(self._joins, identity, room_id=request.room_id)
+        self._spend(self._joins, identity)
         level = permission(identity, request.room_id, self._access.default_permission)
         if level < Permission.READ:
-            raise Refused(Code.FORBIDDEN, "Not authorized for this room", room_id=request.room_id)
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         if request.room_id in client.seats:
             _, seat = client.seats[request.room_id]
-            seat.permission = level
+            seat.current = client.client_id is not None
         else:
             if len(client.seats) >= self._limits.rooms_per_connection:
                 limit = self._limits.rooms_per_connection
@@ -301,7 +330,7 @@ class App:
     def _broadcast(self, client: Client, request: events.BroadcastMessage) -> Answer:
         identity = client.known(self._wall_s())
         room, _ = client.seat(request.room_id)
-        self._spend(self._messages, identity, room_id=request.room_id)
+        self._spend(self._messages, identity)
         payload = payloads.room_message(
             identity.user_id, request.room_id, request.message, self._now_ms()
         )
@@ -330,13 +359,8 @@ class App:
 
     async def _submit(self, client: Client, request: events.SubmitOperation) -> Answer:
         identity = client.known(self._wall_s())
-        room, _ = client.editing(request.room_id, request.operation_id)
-        self._spend(
-            self._operations,
-            identity,
-            room_id=request.room_id,
-            operation_id=request.operation_id,
-        )
+        room, _ = client.editing(request.room_id)
+        self._spend(self._operations, identity)
         draft = Draft(
             operations=[events.to_wire(part) for part in request.parts],
             author=client.connection.sid,
@@ -359,14 +383,7 @@ class App:
     def _now_ms(self) -> int:
         return int(self._wall_s() * 1000)
 
-    def _spend(
-        self,
-        budget: Budget,
-        identity: Identity,
-        *,
-        room_id: str,
-        operation_id: str | None = None,
-    ) -> None:
+    def _spend(self, budget: Budget, identity: Identity) -> None:
         wait_s = budget.spend(identity.key, self._clock.seconds())
         if wait_s > 0:
             raise Refused(
@@ -374,16 +391,4 @@ class App:
                 "Rate limit exceeded",
                 retry_after_ms=int(wait_s * 1000) + 1,
                 limit=budget.rate.count,
-                room_id=room_id,
-                operation_id=operation_id,
             )
-
-
-def _too_large(request: events.Request, limit: int) -> Refused:
-    return Refused(
-        Code.MESSAGE_TOO_LARGE,
-        "Message too large",
-        limit=limit,
-        room_id=getattr(request, "room_id", None),
-        operation_id=getattr(request, "operation_id", None),
-    )

@@ -92,7 +92,7 @@ NO_ALGORITHM = base64url(b'{"alg":"none"}')
 
 
 def test_a_good_token_says_who_somebody_is() -> None:
-    assert verify(GOOD) == Identity(5, "i:5", None, NOW_S + 60)
+    assert verify(GOOD) == Identity(5, "i:5", None, NOW_S + 60, NOW_S + 65)
 
 
 def test_a_chordme_token_of_one_day_is_good() -> None:
@@ -398,7 +398,7 @@ def test_claims_of_any_type_make_an_identity_or_a_refusal(claims: dict[str, obje
 
 
 def somebody(rooms: Mapping[str, Permission] | None) -> Identity:
-    return Identity(5, "i:5", None, NOW_S, rooms)
+    return Identity(5, "i:5", None, NOW_S, NOW_S, rooms)
 
 
 @pytest.mark.parametrize(

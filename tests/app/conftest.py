@@ -1,0 +1,329 @@
+"""A whole house in memory: engineio, socketio and the application, with clients that talk to it."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from chordme_daemon.app.auth import Verifier, mint
+from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.events import Permission
+from chordme_daemon.app.limits import Rate
+from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.app.server import Access, App, Limits
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Hear, ICluster, Member, Note
+from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.server import ITransport, Settings
+from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.socketio.server import Connection, Emission, Receive
+from chordme_daemon.socketio.server import Server as SocketServer
+
+SECRET = b"0123456789abcdef0123456789abcdef"
+# 12 November 2026, 12:00:00 UTC.
+STARTED_S = 1_794_484_800.0
+A_MINUTES_WORTH = Rate(60, 60.0)
+CAPACITY = Capacity()
+EVENT_BYTES = 10_240
+
+Payload = dict[str, Any]
+# The name of an event with its payload, or the id of an acknowledgement with its.
+Heard = tuple[str | int, Any]
+
+_PACKET = re.compile(r"4(\d)(\d*)(.*)", re.DOTALL)
+
+
+@implementer(ITransport)
+class Wire:
+    """A WebSocket without a network, which answers pings and keeps what it was given."""
+
+    name = "websocket"
+
+    def __init__(self, clock: Clock) -> None:
+        self.writable = True
+        self.closed = False
+        self.packets: list[Encoded] = []
+        self.receive: Callable[[str], None] = lambda _: None
+        self._clock = clock
+
+    def write(self, packets: list[Encoded], joined: dict[tuple[Encoded, ...], bytes]) -> None:
+        for packet in packets:
+            if packet.body == b"2":
+                self._clock.callLater(0, self.receive, "3")
+            elif packet.body.startswith(b"4"):
+                self.packets.append(packet)
+
+    def close(self, packets: list[Encoded], *, by_client: bool) -> bool:
+        self.write(packets, {})
+        self.closed = True
+        return True
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class Client:
+    """One browser tab: it speaks and hears Socket.IO packets."""
+
+    def __init__(self, house: "House") -> None:
+        self._house = house
+        self._acks = 0
+        self.wire = Wire(house.clock)
+        self.socket = house.engine.open(self.wire, "127.0.0.1")
+        self.wire.receive = self.socket.receive_text
+
+    @property
+    def closed(self) -> bool:
+        return self.wire.closed
+
+    def send(self, text: str) -> None:
+        """Send one Socket.IO packet as it stands."""
+        self.socket.receive_text("4" + text)
+
+    def emit(self, event: object, *args: object, ack: int | None = None) -> None:
+        """Emit an event, with the id of an acknowledgement if one is wanted."""
+        number = "" if ack is None else ack
+        self.send(f"2{number}" + json.dumps([event, *args]))
+
+    def packets(self) -> list[Encoded]:
+        """What has come since the last look, as the transport got it."""
+        self._house.clock.advance(0)
+        packets, self.wire.packets = self.wire.packets, []
+        return packets
+
+    def heard(self) -> list[Heard]:
+        """What has come since the last look."""
+        return [_heard(packet.body.decode()) for packet in self.packets()]
+
+    def names(self) -> list[str | int]:
+        return [name for name, _ in self.heard()]
+
+    def tell(self, event: object, *args: object) -> list[Heard]:
+        """Emit without an acknowledgement; all that is heard then."""
+        self.heard()
+        self.emit(event, *args)
+        return self.heard()
+
+    def ask(self, event: object, *args: object) -> Payload:
+        """Emit with an acknowledgement, which is all that is heard then."""
+        self.heard()
+        self._acks += 1
+        self.emit(event, *args, ack=self._acks)
+        [(number, payload)] = self.heard()
+        assert number == self._acks
+        answer: Payload = payload
+        return answer
+
+    def join(self, room_id: object = "song") -> Payload:
+        answer = self.ask("join_room", {"room_id": room_id})
+        assert answer["ok"], answer
+        return answer
+
+    def hang_up(self) -> None:
+        """Be gone without a goodbye."""
+        self.socket.lost("transport close")
+
+
+def _heard(text: str) -> Heard:
+    match = _PACKET.fullmatch(text)
+    assert match is not None, text
+    kind, number, rest = match.groups()
+    body: Any = json.loads(rest) if rest else None
+    if kind == "2":
+        name, *args = body
+        assert len(args) == 1, "our events have one payload each"
+        return name, args[0]
+    if kind == "3":
+        [payload] = body
+        return int(number), payload
+    return {"0": "CONNECT", "1": "DISCONNECT", "4": "CONNECT_ERROR"}[kind], body
+
+
+class House:
+    """The daemon without its doors, on a clock that the test turns."""
+
+    def __init__(
+        self,
+        cluster: ICluster | None = None,
+        *,
+        permission: Permission = Permission.EDIT,
+        capacity: Capacity = CAPACITY,
+        max_queued_bytes: int = 1024 * 1024,
+        leeway_s: float = 0.0,
+        **limits: Any,
+    ) -> None:
+        self.clock = Clock()
+        self.cluster: Any = cluster or LocalCluster()
+        self.sockets = SocketServer(self.clock, {"/": self._accept})
+        self.engine = EngineServer(
+            self.clock, self.sockets.accept, Settings(max_queued_bytes=max_queued_bytes)
+        )
+        # The names of all events that were encoded for a room.
+        self.encoded: list[str] = []
+        self.rooms = Rooms(self.cluster, self._prepare, capacity)
+        rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
+        self.app = App(
+            self.clock,
+            self.wall_s,
+            access=Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission),
+            limits=Limits(
+                **{
+                    **rates,
+                    "event_bytes": EVENT_BYTES,
+                    "rooms_per_connection": capacity.rooms_per_connection,
+                    "announced": {"event_bytes": EVENT_BYTES},
+                    **limits,
+                }
+            ),
+            rooms=self.rooms,
+            documents=Documents(self.cluster),
+            version="1.2.3",
+        )
+
+    def _accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
+        return self.app.accept(connection, auth)
+
+    def _prepare(self, event: str, *args: object, conflate: object = None) -> Emission:
+        self.encoded.append(event)
+        return self.sockets.prepare(event, *args, conflate=conflate)
+
+    def wall_s(self) -> float:
+        return STARTED_S + self.clock.seconds()
+
+    def token(self, user_id: object = "ada", *, good_for_s: float = 86_400, **claims: Any) -> str:
+        return mint({"user_id": user_id, "exp": self.wall_s() + good_for_s, **claims}, SECRET)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, second by second, as the daemon does."""
+        whole, rest = divmod(seconds, 1)
+        for step in [1.0] * int(whole) + [rest] * (rest > 0):
+            self.clock.advance(step)
+            self.clock.advance(0)
+            for part in (self.engine, self.sockets, self.app):
+                part.tick()
+            self.clock.advance(0)
+
+    def stranger(self) -> Client:
+        """A client that has connected and not said who it is."""
+        client = Client(self)
+        client.send("0")
+        client.heard()
+        return client
+
+    def client(
+        self, user_id: object = "ada", *, client_id: str | None = None, **token: Any
+    ) -> Client:
+        """A client that is authenticated: a legacy one unless it has a `client_id`."""
+        client = self.stranger()
+        payload = {"token": self.token(user_id, **token)}
+        if client_id is not None:
+            payload["client_id"] = client_id
+        assert client.ask("authenticate", payload)["ok"]
+        return client
+
+    def member(self, user_id: object = "ada", room_id: object = "song", **options: Any) -> Client:
+        """A client that is in a room."""
+        client = self.client(user_id, **options)
+        client.join(room_id)
+        return client
+
+
+@implementer(ICluster)
+class DistantCluster:
+    """A cluster that is some way off: while it is `slow`, what it is told happens on `arrive`.
+
+    Everything keeps its order, as on one connection. It is strict about what its interface
+    forbids.
+    """
+
+    def __init__(self) -> None:
+        self.slow = False
+        self.calls: list[str] = []
+        self._local = LocalCluster()
+        self._open: set[str] = set()
+        self._under_way: deque[tuple[Callable[[], None], Callable[[Exception], None]]] = deque()
+
+    def arrive(self, count: int | None = None) -> None:
+        """Let the next calls happen, or all of them, also those that they bring about."""
+        while self._under_way and count != 0:
+            happen, _ = self._under_way.popleft()
+            happen()
+            count = None if count is None else count - 1
+
+    def fail(self, error: Exception | None = None) -> None:
+        """Let the next call fail."""
+        _, refuse = self._under_way.popleft()
+        refuse(error or ClusterUnavailable())
+
+    def _ask(self, name: str, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred()
+
+        def happen() -> None:
+            self.calls.append(name)
+            call().chainDeferred(answer)
+
+        self._under_way.append((happen, answer.errback))
+        if not self.slow:
+            self.arrive()
+        return answer
+
+    def _tell(self, name: str, call: Callable[[], None]) -> None:
+        def happen() -> None:
+            self.calls.append(name)
+            call()
+
+        self._under_way.append((happen, lambda _: None))
+        if not self.slow:
+            self.arrive()
+
+    def open(self, room: str, hear: Hear) -> Deferred[int]:
+        def call() -> Deferred[int]:
+            assert room not in self._open, "opened twice"
+            self._open.add(room)
+            return self._local.open(room, hear)
+
+        return self._ask("open", call)
+
+    def close(self, room: str) -> None:
+        def call() -> None:
+            self._open.remove(room)
+            self._local.close(room)
+
+        self._tell("close", call)
+
+    def join(self, room: str, member: Member) -> Deferred[Any]:
+        return self._ask("join", lambda: self._local.join(room, member))
+
+    def leave(self, room: str, member: Member) -> None:
+        self._tell("leave", lambda: self._local.leave(room, member))
+
+    def publish(self, room: str, note: Note) -> None:
+        self._tell("publish", lambda: self._local.publish(room, note))
+
+    def commit(self, room: str, head: int, draft: Draft) -> Deferred[Any]:
+        return self._ask("commit", lambda: self._local.commit(room, head, draft))
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def cluster() -> DistantCluster:
+    return DistantCluster()
+
+
+@pytest.fixture
+def far_house(cluster: DistantCluster) -> Iterator[House]:
+    """A house whose cluster is some way off."""
+    house = House(cluster)
+    yield house
+    cluster.slow = False
+    cluster.arrive()

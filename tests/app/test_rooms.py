@@ -1,0 +1,208 @@
+"""Rooms by themselves: what they tell whom, what they count, and what the cluster is asked."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+from chordme_daemon.app.events import Code, Permission, Refused
+from chordme_daemon.app.rooms import Capacity, Room, Rooms, Seat
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, Member, Note
+from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.socketio.server import Emission
+from tests.app.conftest import DistantCluster
+
+INSERT = {"type": "insert", "position": 0, "content": "x"}
+
+
+class Ear:
+    """A connection that only keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Emission] = []
+
+    def send(self, emission: Emission) -> None:
+        self.sent.append(emission)
+
+
+class Prepared(Emission):
+    """An emission that says what it was made of."""
+
+    def __init__(self, event: str, payload: dict[str, Any], conflate: object) -> None:
+        super().__init__([])
+        object.__setattr__(self, "event", event)
+        object.__setattr__(self, "payload", payload)
+        object.__setattr__(self, "conflate", conflate)
+
+
+def prepare(event: str, payload: dict[str, Any], *, conflate: object = None) -> Emission:
+    return Prepared(event, payload, conflate)
+
+
+def seat(connection: str, user: str = "ada", *, current: bool = False) -> Any:
+    """A seat whose connection only listens."""
+    listener: Any = Ear()
+    return Seat(listener, Member(connection, user, user), Permission.EDIT, current)
+
+
+def heard(place: Any) -> list[str]:
+    return [emission.event for emission in place.connection.sent]
+
+
+def rooms(cluster: Any = None, **capacity: int) -> Rooms:
+    return Rooms(cluster or LocalCluster(), prepare, Capacity(**capacity))
+
+
+def done(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Any:
+    """The result of what needs no waiting."""
+    results: list[Any] = []
+    ensureDeferred(coroutine).addBoth(results.append)
+    [result] = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def pending(coroutine: Coroutine[Deferred[Any], Any, Any]) -> list[Any]:
+    """Where the result will be."""
+    results: list[Any] = []
+    ensureDeferred(coroutine).addBoth(results.append)
+    return results
+
+
+def test_there_are_as_many_rooms_and_participants_as_have_somebody_in_them() -> None:
+    all_rooms = rooms()
+    assert (len(all_rooms), all_rooms.participants()) == (0, 0)
+    tabs = [seat("1", "ada"), seat("2", "ada"), seat("3", "bob")]
+    in_a = [done(all_rooms.join("a", tab))[0] for tab in tabs]
+    room_b, _ = done(all_rooms.join("b", seat("4", "ada")))
+    assert (len(all_rooms), all_rooms.participants()) == (2, 3)
+    assert isinstance(room_b, Room)
+    for room, tab in zip(in_a, tabs, strict=True):
+        all_rooms.leave(room, tab)
+    assert (len(all_rooms), all_rooms.participants()) == (1, 1)
+
+
+def test_leaving_twice_is_harmless() -> None:
+    all_rooms = rooms()
+    ada, bob = seat("1", "ada"), seat("2", "bob")
+    room, _ = done(all_rooms.join("song", ada))
+    done(all_rooms.join("song", bob))
+    all_rooms.leave(room, ada)
+    all_rooms.leave(room, ada)
+    assert heard(bob) == ["user_left"]
+    assert all_rooms.participants() == 1
+
+
+def test_a_note_is_for_all_but_its_author_also_their_other_tab() -> None:
+    all_rooms = rooms()
+    places = [seat("1", "ada"), seat("2", "ada"), seat("3", "bob")]
+    for place in places:
+        room, _ = done(all_rooms.join("song", place))
+    for place in places:
+        place.connection.sent.clear()
+    all_rooms.publish(room, "room_message", {}, author="1")
+    assert [heard(place) for place in places] == [[], ["room_message"], ["room_message"]]
+    assert places[1].connection.sent[0] is places[2].connection.sent[0]
+
+
+def test_a_note_of_another_daemon_reaches_everybody_here() -> None:
+    all_rooms = rooms()
+    place = seat("1")
+    room, _ = done(all_rooms.join("song", place))
+    room.hear(Note("room_message", {}, author="elsewhere"))
+    assert heard(place) == ["room_message"]
+
+
+def test_what_may_be_conflated_is_named_by_room_author_and_event() -> None:
+    all_rooms = rooms()
+    place = seat("1")
+    room, _ = done(all_rooms.join("song", place))
+    all_rooms.publish(room, "cursor_moved", {}, author="2", conflate=True)
+    all_rooms.publish(room, "room_message", {}, author="2")
+    names = [emission.conflate for emission in place.connection.sent]
+    assert names == [("song", "2", "cursor_moved"), None]
+
+
+def test_an_entry_moves_the_revision_also_where_nobody_hears_it() -> None:
+    room = Room("song", prepare)
+    room.hear(Entry(5, Draft([INSERT], "elsewhere", 1, 0)))
+    assert room.revision == 5
+
+
+def test_a_room_that_is_left_by_all_and_joined_again_is_a_new_one() -> None:
+    all_rooms = rooms()
+    first = seat("1")
+    old, _ = done(all_rooms.join("song", first))
+    all_rooms.leave(old, first)
+    again, _ = done(all_rooms.join("song", first))
+    assert again is not old
+    assert again.seats == {"1": first}
+
+
+@pytest.mark.parametrize(
+    ("room_id", "user", "code"),
+    [("song", "eve", Code.ROOM_FULL), ("third", "ada", Code.TOO_MANY_ROOMS)],
+)
+def test_a_join_beyond_the_capacity_is_refused_and_asks_nothing_of_the_cluster(
+    room_id: str, user: str, code: Code
+) -> None:
+    cluster = DistantCluster()
+    all_rooms = rooms(cluster, rooms_per_user=2, members_per_room=2)
+    done(all_rooms.join("song", seat("1", "ada")))
+    done(all_rooms.join("song", seat("2", "bob")))
+    done(all_rooms.join("second", seat("3", "ada")))
+    asked = list(cluster.calls)
+    with pytest.raises(Refused) as refused:
+        done(all_rooms.join(room_id, seat("4", user)))
+    assert (refused.value.code, refused.value.limit) == (code, 2)
+    assert cluster.calls == asked
+    done(all_rooms.join("song", seat("5", "ada")))
+
+
+def test_entries_that_come_while_the_room_opens_are_not_forgotten() -> None:
+    class HastyCluster(LocalCluster):
+        """Lets entries be heard before it says that the room is open."""
+
+        opening: Deferred[int]
+
+        def open(self, room: str, hear: Any) -> Deferred[int]:
+            super().open(room, hear)
+            hear(Entry(7, Draft([INSERT], "elsewhere", 1, 0)))
+            self.opening = Deferred()
+            return self.opening
+
+    cluster = HastyCluster()
+    results = pending(rooms(cluster).join("song", seat("1")))
+    cluster.opening.callback(6)
+    [(room, _)] = results
+    assert room.revision == 7
+
+
+def test_hundreds_may_wait_for_the_same_room() -> None:
+    cluster = DistantCluster()
+    all_rooms = rooms(cluster, members_per_room=1000)
+    cluster.slow = True
+    results = [
+        pending(all_rooms.join("song", seat(f"{number}", f"user-{number}")))
+        for number in range(1000)
+    ]
+    cluster.arrive()
+    assert [len(participants) for [(_, participants)] in results] == list(range(1, 1001))
+    assert cluster.calls == ["open"] + ["join"] * 1000
+
+
+def test_a_member_that_the_cluster_cannot_add_is_not_in_the_room() -> None:
+    cluster = DistantCluster()
+    all_rooms = rooms(cluster)
+    bob = seat("1", "bob")
+    room, _ = done(all_rooms.join("song", bob))
+    cluster.slow = True
+    results = pending(all_rooms.join("song", seat("2", "ada")))
+    cluster.fail()
+    assert isinstance(results[0].value, ClusterUnavailable)
+    assert list(room.seats) == ["1"]
+    assert all_rooms.participants() == 1
+    assert heard(bob) == []
