@@ -8,10 +8,11 @@ each referred to once. Garbage raises `PacketError` and nothing else.
 import re
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-import attrs
 import orjson
+
+from chordme_daemon.engineio.packet import Encoded
 
 MAX_DEPTH: Final = 32
 MAX_ATTACHMENTS: Final = 10
@@ -45,9 +46,8 @@ class PacketType(IntEnum):
     CONNECT_ERROR = 4
 
 
-@attrs.frozen
-class Packet:
-    """One packet, with its attachments in place.
+class Packet(NamedTuple):
+    """One packet, with its attachments in place. A tuple, because it is made for each event.
 
     `data` is the arguments of an event (its name first) or of an acknowledgement, and the payload,
     an object or None, of everything else. `id` asks for an acknowledgement, or is what one answers.
@@ -62,13 +62,18 @@ class Packet:
 _HEAD: Final = re.compile(
     r"(?P<type>[0-6])"
     r"(?:(?P<attachments>[0-9]{1,2})-)?"
-    r"(?:(?P<namespace>/[^,]*)(?:,|$))?"
+    r"(?:(?P<namespace>/[^,\ud800-\udfff]*)(?:,|$))?"
     r"(?P<id>[0-9]{1,16})?"
 )
-# Numbers that may be beyond what every peer can hold; all others need no second look.
-_LARGE: Final = re.compile(r"[0-9]{16}|[0-9][eE]")
+# Numbers that may be beyond what every peer can hold; all others need no second look. Both
+# branches begin with the same digit, which lets the search skip to the digits of a text.
+_LARGE: Final = re.compile(r"[0-9](?:[eE]|[0-9]{15})")
 # JavaScript writes larger numbers with an exponent: they are no integers with lost digits.
 _EXPONENT_FROM: Final = 1e21
+# Those that are written out reach us as floats, too, and are known only by how they look outside
+# of strings.
+_WRITTEN_OUT: Final = re.compile(r"(?<![0-9.])[0-9]{21,}(?![0-9.eE])")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Decoder:
@@ -91,6 +96,8 @@ class Decoder:
         if isinstance(data, str):
             if self._packet is not None:
                 raise PacketError("text while attachments are awaited")
+            if data.startswith('2["'):  # nearly always: for the main namespace, no answer wanted
+                return Packet(PacketType.EVENT, "/", _event(_json(data[1:])))
             packet, wanted = _decode_text(data)
             if not wanted:
                 return packet
@@ -103,13 +110,11 @@ class Decoder:
             return None
         packet, self._packet = self._packet, None
         attachments, self._attachments = self._attachments, []
-        return attrs.evolve(packet, data=_put_in(packet.data, attachments))
+        return packet._replace(data=_put_in(packet.data, attachments))
 
 
 def _decode_text(text: str) -> tuple[Packet, int]:
     """A packet, and how many attachments it waits for."""
-    if text.startswith('2["'):  # nearly always: an event of the main namespace, no answer wanted
-        return Packet(PacketType.EVENT, "/", _event(_json(text[1:]))), 0
     head = _HEAD.match(text)
     if head is None:
         raise PacketError("unknown packet type")
@@ -122,6 +127,8 @@ def _decode_text(text: str) -> tuple[Packet, int]:
         raise PacketError("acknowledgement id too large")
     rest = text[head.end() :]
     payload = _json(rest) if rest else None
+    if rest and payload is None:
+        raise PacketError("null is no payload")
     return Packet(kind, namespace, _checked(kind, payload), number), wanted
 
 
@@ -154,7 +161,7 @@ def _event(payload: object) -> list[object]:
     if not isinstance(payload, list) or not payload:
         raise PacketError("an event is a list with its name in front")
     name = payload[0]
-    if isinstance(name, bool) or not isinstance(name, str | int | float):
+    if not isinstance(name, str) and type(name) not in (int, float):
         raise PacketError("an event's name is text or a number")
     if name in RESERVED_EVENTS:
         raise PacketError("reserved event name")
@@ -168,6 +175,8 @@ def _json(text: str) -> object:
         raise PacketError("invalid JSON") from None
     if text.count("[") + text.count("{") > MAX_DEPTH or _LARGE.search(text):
         _check(value, MAX_DEPTH)
+        if _WRITTEN_OUT.search(text) and _WRITTEN_OUT.search(_STRING.sub("", text)):
+            raise PacketError("integer too large")
     return value
 
 
@@ -228,3 +237,12 @@ def encode(packet: Packet) -> list[bytes]:
     if packet.id is not None:
         head += f"{packet.id}"
     return [head.encode() + payload, *attachments]
+
+
+def encode_messages(packet: Packet, conflate: object = None) -> list[Encoded]:
+    """Encode a packet as Engine.IO messages, once for any number of sockets."""
+    text, *attachments = encode(packet)
+    return [
+        Encoded(b"4" + text, conflate=conflate),
+        *(Encoded(attachment, binary=True) for attachment in attachments),
+    ]

@@ -7,10 +7,23 @@ the last offset that it saw, and is sent what came after, before it is told that
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
 from chordme_daemon.engineio.packet import Encoded
+
+# The ends after which a client may come back and expect to be known.
+RECOVERABLE: Final = frozenset(
+    {
+        "transport error",
+        "transport close",
+        "forced close",
+        "ping timeout",
+        "server shutting down",
+        "forced server close",
+    }
+)
 
 
 @attrs.frozen

@@ -15,27 +15,17 @@ from typing import Final
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Socket
 from chordme_daemon.engineio.session import Closed, Event, Message
-from chordme_daemon.socketio.packet import Decoder, Packet, PacketError, PacketType, encode
-from chordme_daemon.socketio.recovery import Backlog, Recovery
+from chordme_daemon.socketio.packet import Decoder, Packet, PacketError, PacketType, encode_messages
+from chordme_daemon.socketio.recovery import RECOVERABLE, Backlog, Recovery
 
 ATTACHMENTS_WITHIN_S: Final = 5.0
 MAX_REFUSALS: Final = 8
-# The ends after which a client may come back and expect to be known.
-RECOVERABLE: Final = frozenset(
-    {
-        "transport error",
-        "transport close",
-        "forced close",
-        "ping timeout",
-        "server shutting down",
-        "forced server close",
-    }
-)
 
 
 class ConnectRefused(Exception):
@@ -53,7 +43,7 @@ class Called:
     """The client emitted an event.
 
     `reply(*args)` acknowledges it, once; None when no acknowledgement was asked for.
-    `size_bytes` is the packet as it came, in UTF-8, without attachments.
+    `size_bytes` is the packet as it came, in UTF-8, with its attachments.
     """
 
     event: object
@@ -89,32 +79,32 @@ class Connection:
         "_link",
         "_next_ack",
         "_receive",
+        "_server",
+        "address",
         "backlog",
         "namespace",
         "pid",
         "sid",
     )
 
-    def __init__(self, link: "Link", namespace: str) -> None:
-        self._link = link
-        self._receive: Receive = _ignore
+    def __init__(self, link: "Link", namespace: str, receive: Receive) -> None:
+        self._server = link.server
+        self._link: Link | None = link  # None once it is lost or over
+        self._receive = receive
         self._acks: dict[int, Callable[..., None]] | None = None
         self._next_ack = 0
         # What is sent before the client is told that it is connected; None from then on.
         self._held: list[Encoded] | None = []
+        self.address = link.socket.address  # as far as trusted proxies tell it
         self.namespace = namespace
         self.sid = secrets.token_urlsafe(15)
-        self.pid: str | None = None
-        self.backlog: Backlog | None = None
-
-    @property
-    def address(self) -> str:
-        """The client's address."""
-        return self._link.socket.address
+        recovery = link.server.recovery
+        self.pid = None if recovery is None else secrets.token_urlsafe(15)
+        self.backlog = None if recovery is None else Backlog(recovery.max_events)
 
     def emit(self, event: str, *args: object) -> None:
         """Send an event to this client alone."""
-        self.send(self._link.server.prepare(event, *args, namespace=self.namespace))
+        self.send(self._server.prepare(event, *args, namespace=self.namespace))
 
     def send(self, emission: Emission) -> None:
         """Send a prepared event."""
@@ -129,15 +119,19 @@ class Connection:
         self._acks[self._next_ack] = answered
         packet = Packet(PacketType.EVENT, self.namespace, [event, *args], self._next_ack)
         self._next_ack += 1
-        self._send(_encoded(packet))
+        self._send(encode_messages(packet))
 
     def disconnect(self, *, close: bool = False) -> None:
         """Tell the client not to come back; with `close`, end its link as well."""
-        self._link.dismiss(self, close=close)
+        if self._link is not None:
+            self._link.dismiss(self, close=close)
+        else:
+            self._server.give_up(self)
 
     def close(self) -> None:
         """End the link: the client takes it for a lost connection, and comes back."""
-        self._link.socket.close()
+        if self._link is not None:
+            self._link.socket.close()
 
     # For the link
 
@@ -154,24 +148,40 @@ class Connection:
     def begin(self, receive: Receive) -> None:
         """Answer CONNECT, then send what was held back for it."""
         self._receive = receive
-        held, self._held = self._held or [], None
-        self._send([*self._connect_answer(), *held])
+        self._answer()
 
     def resume(self, link: "Link", missed: Sequence[Encoded]) -> None:
         """Go on over another link: first what was missed, then the answer to CONNECT."""
         self._link = link
-        self._send([*missed, *self._connect_answer()])
+        self.address = link.socket.address
+        self._send(missed)
+        self._answer()
 
-    def end(self, reason: str) -> None:
-        """Be over."""
+    def lost(self, reason: str) -> None:
+        """Wait for the client to come back, or be over."""
+        self._link = None
+        if self._held is not None or not self._server.suspend(self, reason):
+            self.end(reason)
+
+    def end(self, reason: str, *, tell: bool = False) -> None:
+        """Be over, and tell the client if it does not know."""
+        if tell:
+            if self._held is not None:
+                self._answer()
+            self._send(encode_messages(Packet(PacketType.DISCONNECT, self.namespace)))
+        self._link = self._held = None
         receive, self._receive = self._receive, _ignore
-        receive(Disconnected(reason))
+        try:
+            receive(Disconnected(reason))
+        except Exception:  # the ends of others must not depend on it
+            self._server.log.failure("The end of a connection failed")
 
-    def _connect_answer(self) -> list[Encoded]:
+    def _answer(self) -> None:
         data: dict[str, object] = {"sid": self.sid}
         if self.pid is not None:
             data["pid"] = self.pid
-        return _encoded(Packet(PacketType.CONNECT, self.namespace, data))
+        held, self._held = self._held or [], None
+        self._send([*encode_messages(Packet(PacketType.CONNECT, self.namespace, data)), *held])
 
     def _replier(self, number: int) -> Callable[..., None]:
         replied = False
@@ -180,23 +190,25 @@ class Connection:
             nonlocal replied
             if not replied:
                 replied = True
-                self._send(_encoded(Packet(PacketType.ACK, self.namespace, list(args), number)))
+                self._send(
+                    encode_messages(Packet(PacketType.ACK, self.namespace, list(args), number))
+                )
 
         return reply
 
     def _send(self, packets: Sequence[Encoded]) -> None:
         if self._held is not None:
             self._held.extend(packets)
-            return
-        send = self._link.socket.send
-        for packet in packets:
-            send(packet)
+        elif self._link is not None:
+            send = self._link.socket.send
+            for packet in packets:
+                send(packet)
 
 
 class Link:
     """What one Engine.IO socket carries: a connection for each namespace."""
 
-    __slots__ = ("_decoder", "_refusals", "connections", "server", "socket")
+    __slots__ = ("_decoder", "_refusals", "_size_bytes", "connections", "server", "socket")
 
     def __init__(self, server: "Server", socket: Socket) -> None:
         self.server = server
@@ -204,6 +216,7 @@ class Link:
         self.connections: dict[str, Connection] = {}
         self._decoder = Decoder()
         self._refusals = 0
+        self._size_bytes = 0  # of the packet that is being put together
 
     def receive(self, event: Event) -> None:
         """Take what the socket has to tell."""
@@ -217,20 +230,19 @@ class Link:
 
     def dismiss(self, connection: Connection, *, close: bool) -> None:
         """Disconnect one connection, or all of them and the socket."""
-        leaving = list(self.connections.values()) if close else [connection]
-        for each in leaving:
+        for each in list(self.connections.values()) if close else [connection]:
             if self.connections.pop(each.namespace, None) is not None:
-                for packet in _encoded(Packet(PacketType.DISCONNECT, each.namespace)):
-                    self.socket.send(packet)
-                each.end("server namespace disconnect")
+                each.end("server namespace disconnect", tell=True)
         if close:
             self.socket.close()
 
     def _receive(self, data: str | bytes) -> None:
+        self._size_bytes += len(data if isinstance(data, bytes) else data.encode())
         packet = self._decoder.feed(data)
         if packet is None:
             self._await_attachments()
             return
+        size_bytes, self._size_bytes = self._size_bytes, 0
         if isinstance(data, bytes):
             self.server.assembling.pop(self, None)
         if packet.type is PacketType.CONNECT:
@@ -243,16 +255,14 @@ class Link:
             del self.connections[packet.namespace]
             connection.end("client namespace disconnect")
         else:
-            size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
-            connection.receive(packet, size)
+            connection.receive(packet, size_bytes)
 
     def _await_attachments(self) -> None:
         packet = self._decoder.waiting
         # Nothing is kept for those who have not connected.
         if packet is None or packet.namespace not in self.connections:
             raise PacketError("a packet for a namespace that was not joined")
-        until = self.server.clock.seconds() + ATTACHMENTS_WITHIN_S
-        self.server.assembling.setdefault(self, until)
+        self.server.assembling.setdefault(self, self.server.clock.seconds() + ATTACHMENTS_WITHIN_S)
 
     def _connect(self, packet: Packet) -> None:
         if packet.namespace in self.connections:
@@ -264,41 +274,34 @@ class Link:
             return
         if self.server.recover(self, packet.namespace, auth):
             return
-        connection = self.server.connection(self, packet.namespace)
+        early: list[Called | Disconnected] = []  # it may be over before it has begun
+        connection = Connection(self, packet.namespace, early.append)
+        self.connections[packet.namespace] = connection
         try:
             receive = accept(connection, auth)
         except ConnectRefused as refusal:
+            self.connections.pop(packet.namespace, None)
+            connection.end("server namespace disconnect")
             self._refuse(packet.namespace, refusal)
         else:
-            self.joined(connection)
+            self.server.unconnected.pop(self, None)
             connection.begin(receive)
-
-    def joined(self, connection: Connection) -> None:
-        """Note a connection."""
-        self.connections[connection.namespace] = connection
-        self.server.unconnected.pop(self, None)
+            for event in early:
+                receive(event)
 
     def _refuse(self, namespace: str, refusal: ConnectRefused) -> None:
         self._refusals += 1
         if self._refusals > MAX_REFUSALS:
             raise PacketError("too many refused namespaces")
-        for packet in _encoded(Packet(PacketType.CONNECT_ERROR, namespace, refusal.payload)):
+        for packet in encode_messages(Packet(PacketType.CONNECT_ERROR, namespace, refusal.payload)):
             self.socket.send(packet)
 
     def _end(self, reason: str) -> None:
-        self.server.forget(self)
+        self.server.unconnected.pop(self, None)
+        self.server.assembling.pop(self, None)
         connections, self.connections = self.connections, {}
         for connection in connections.values():
-            if not self.server.suspend(connection, reason):
-                connection.end(reason)
-
-
-def _encoded(packet: Packet, conflate: object = None) -> list[Encoded]:
-    text, *attachments = encode(packet)
-    return [
-        Encoded(b"4" + text, conflate=conflate),
-        *(Encoded(attachment, binary=True) for attachment in attachments),
-    ]
+            connection.lost(reason)
 
 
 def _ignore(_: Called | Disconnected) -> None:
@@ -310,6 +313,8 @@ Accept = Callable[[Connection, dict[str, object] | None], Receive]
 
 class Server:
     """All connections, and what is shared between them."""
+
+    log = Logger()
 
     def __init__(
         self,
@@ -325,8 +330,9 @@ class Server:
         self.unconnected: dict[Link, float] = {}
         self.assembling: dict[Link, float] = {}
         self._connect_timeout_s = connect_timeout_s
-        self._recovery = recovery
-        self._suspended: dict[str, tuple[Connection, float]] = {}
+        self.recovery = recovery
+        # Lost connections by private id: until when they are kept, and how they were lost.
+        self._suspended: dict[str, tuple[Connection, float, str]] = {}
         self._offsets = count(1)
 
     def accept(self, socket: Socket) -> ReceiveMessage:
@@ -343,11 +349,11 @@ class Server:
         `conflate` names what the event is the newest state of; see `engineio.packet.Encoded`.
         """
         offset = None
-        if self._recovery is not None:
+        if self.recovery is not None:
             offset = f"{next(self._offsets):x}"
             args = (*args, offset)
         packet = Packet(PacketType.EVENT, namespace, [event, *args])
-        return Emission(_encoded(packet, conflate), offset)
+        return Emission(encode_messages(packet, conflate), offset)
 
     def tick(self) -> None:
         """Close the links that never connect, or whose attachments never come."""
@@ -355,46 +361,39 @@ class Server:
         for deadlines in (self.unconnected, self.assembling):
             for link in [link for link, until in deadlines.items() if now >= until]:
                 link.socket.close()
-        for pid in [pid for pid, (_, until) in self._suspended.items() if now >= until]:
-            connection, _ = self._suspended.pop(pid)
-            connection.end("transport close")
+        for connection, until, reason in list(self._suspended.values()):
+            if now >= until:
+                self.give_up(connection, reason)
 
     # For the links
 
-    def connection(self, link: Link, namespace: str) -> Connection:
-        """A new connection."""
-        connection = Connection(link, namespace)
-        if self._recovery is not None:
-            connection.pid = secrets.token_urlsafe(15)
-            connection.backlog = Backlog(self._recovery.max_events)
-        return connection
-
     def suspend(self, connection: Connection, reason: str) -> bool:
         """Keep a lost connection for its client to come back, if that is wanted."""
-        if self._recovery is None or connection.pid is None or reason not in RECOVERABLE:
+        if self.recovery is None or connection.pid is None or reason not in RECOVERABLE:
             return False
-        until = self.clock.seconds() + self._recovery.keep_s
-        self._suspended[connection.pid] = (connection, until)
+        until = self.clock.seconds() + self.recovery.keep_s
+        self._suspended[connection.pid] = (connection, until, reason)
         return True
+
+    def give_up(self, connection: Connection, reason: str = "server namespace disconnect") -> None:
+        """Wait no longer for a lost connection; harmless if nobody does."""
+        if self._suspended.pop(connection.pid or "", None) is not None:
+            connection.end(reason)
 
     def recover(self, link: Link, namespace: str, auth: dict[str, object] | None) -> bool:
         """Give a client its lost connection back, if it can be given back whole."""
         pid = (auth or {}).get("pid")
         if not isinstance(pid, str) or pid not in self._suspended:
             return False
-        connection, _ = self._suspended[pid]
+        connection, _, reason = self._suspended[pid]
         if connection.namespace != namespace or connection.backlog is None:
             return False
-        del self._suspended[pid]
         missed = connection.backlog.after((auth or {}).get("offset"))
         if missed is None:
-            connection.end("transport close")
+            self.give_up(connection, reason)
             return False
-        link.joined(connection)
+        del self._suspended[pid]
+        self.unconnected.pop(link, None)
+        link.connections[namespace] = connection
         connection.resume(link, missed)
         return True
-
-    def forget(self, link: Link) -> None:
-        """Take a link off every list."""
-        self.unconnected.pop(link, None)
-        self.assembling.pop(link, None)
