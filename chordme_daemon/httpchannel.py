@@ -10,9 +10,11 @@ forms out of them. The rules here:
 - A body is at most `max_body_bytes`, refused before it is read where its length is announced, and
   stays in memory as it came.
 - What two parsers could read in two ways is refused: folded headers, lengths of more than 19
-  digits, codings other than chunked, a Host that is missing, doubled or implausible.
+  digits, codings other than chunked, a Host that is missing, doubled or implausible, a target
+  that is not visible ASCII.
+- What is refused is never rendered, not even what came in the same segment.
 - A refused connection is gone two seconds later at the latest, read or unread.
-- HTTP/1.1 only.
+- HTTP/1.1 only, whatever else Twisted could negotiate.
 """
 
 import re
@@ -29,8 +31,20 @@ from twisted.web.server import Request, Site
 IDLE_S: Final = 60.0
 LINGER_S: Final = 2.0
 MAX_QUERY_FIELDS: Final = 64
+MAX_PIPELINED_PARTS: Final = 64
 
-_HOST: Final = re.compile(rb"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_TARGET: Final = re.compile(rb"[!-~]+")
+
+
+def _is_plausible(host: bytes) -> bool:
+    match = _HOST.fullmatch(host)
+    return match is not None and int(match[1] or 0) < 65_536
+
+
+def _count_fields(target: bytes) -> int:
+    query = target.partition(b"?")[2]
+    return 1 + query.count(b"&") + query.count(b";")  # Twisted splits at both
 
 
 class BoundedRequest(Request):
@@ -56,7 +70,7 @@ class BoundedChannel(HTTPChannel):
     requestFactory = BoundedRequest
     timeOut = None  # ours is another kind
     site: "BoundedSite"
-    _refused = False
+    _done = False  # with this client: whatever else it sends is dropped
     _deadline: IDelayedCall | None = None
     _began = False
 
@@ -67,12 +81,17 @@ class BoundedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came, unless nothing more is wanted."""
-        if self._refused:
+        if self._done:
             return
-        if not self._began and not self._handlingRequest:
+        if len(self._dataBuffer) >= MAX_PIPELINED_PARTS:
+            # Twisted adds up the lengths of all parts for each: byte by byte, seconds of work.
+            self._dataBuffer = [b"".join(self._dataBuffer)]
+        super().dataReceived(data)
+        # Looked at afterwards: the segment that ends a request may begin the next.
+        is_partial = bool(self._buffer or self.requests) and not self._handlingRequest
+        if is_partial and not self._began and not self._done:
             self._began = True
             self._allow(self.site.request_within_s)
-        super().dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:
         """Be gone."""
@@ -111,8 +130,9 @@ class BoundedChannel(HTTPChannel):
         if (
             len(hosts) > 1
             or (not hosts and self._version == b"HTTP/1.1")
-            or not all(map(_HOST.fullmatch, hosts))
-            or self._path.count(b"&") >= MAX_QUERY_FIELDS
+            or not all(map(_is_plausible, hosts))
+            or not _TARGET.fullmatch(self._path)  # Twisted's error pages fail on anything else
+            or _count_fields(self._path) > MAX_QUERY_FIELDS
         ):
             self.refuse(b"400 Bad Request")
         elif (self.length or 0) > self.site.max_body_bytes:
@@ -124,27 +144,30 @@ class BoundedChannel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """Have the request answered, however long that takes."""
+        if self._done:
+            return  # its body was refused, and the last chunk came in the same segment
         self._allow(None)
         self._began = False
         super().allContentReceived()
 
     def requestDone(self, request: Request) -> None:
         """Wait for the next request, or for the answer to be read if there may be none."""
+        self._done = not self.persistent
         self._allow(IDLE_S if self.persistent else self.site.request_within_s)
         super().requestDone(request)
 
     def refuse(self, status: bytes) -> None:
         """Answer with a bare status, and have nothing more to do with this client."""
-        if not self._refused:
+        if not self._done:
             self._end(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(b"400 Bad Request")
 
-    def release(self) -> bytes:
+    def _release(self) -> bytes:
         """Let go of the transport; return what it brought that was not read yet."""
         self._allow(None)
-        self._refused = True
+        self._done = True
         early = b"".join(self._dataBuffer) + bytes(self.clearLineBuffer())
         self._dataBuffer.clear()
         self.requests.clear()
@@ -161,7 +184,7 @@ class BoundedChannel(HTTPChannel):
 
     def _expired(self) -> None:
         self._deadline = None
-        if self._refused or not self.persistent:
+        if self._done:
             self.transport.abortConnection()
         elif self._began:
             self.refuse(b"408 Request Timeout")
@@ -169,7 +192,7 @@ class BoundedChannel(HTTPChannel):
             self._end(b"")
 
     def _end(self, answer: bytes) -> None:
-        self._refused = True
+        self._done = True
         self.length = None  # so that Twisted, somewhere up the stack, waits for a body
         self.clearLineBuffer()
         self._allow(LINGER_S)
@@ -208,6 +231,10 @@ class BoundedSite(Site):
         channel.site = channel.factory = self
         return channel
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may negotiate; with h2 installed, Twisted would offer that too."""
+        return [b"http/1.1"]
+
     def log(self, request: Request) -> None:
         """There is no access log."""
 
@@ -220,7 +247,7 @@ def switch_protocol(request: Request, protocol: IProtocol) -> None:
     """
     channel: Any = request.channel
     transport: Any = channel.transport
-    early = channel.release()
+    early = channel._release()
     if isinstance(transport, ProtocolWrapper):  # TLS
         transport.wrappedProtocol = protocol
     else:
