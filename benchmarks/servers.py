@@ -1,0 +1,174 @@
+"""The servers that are compared: how each is started, what it is made of, how it is stopped."""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent
+START_WITHIN_S: Final = 20.0
+STOP_WITHIN_S: Final = 12.0
+# Counted for every request, and never reached.
+GENEROUS: Final = "1000000/1"
+
+CHORDME: Final = "chordme"
+NODE_WS: Final = "node-ws"
+PEERS: Final = (CHORDME, NODE_WS)
+
+
+class PeerError(Exception):
+    """A server that cannot be started."""
+
+
+@attrs.frozen
+class Server:
+    """A running server."""
+
+    peer: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def cpu_s(self) -> float:
+        """The CPU time that it has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def settle(self) -> None:
+        """Wait until it has nothing left to do, at most five seconds."""
+        before = self.cpu_s()
+        for _ in range(20):
+            time.sleep(0.25)
+            after = self.cpu_s()
+            if after - before <= 0.01:
+                return
+            before = after
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Run on one core; what is started meanwhile stays there, with all its threads."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def start(peer: str, core: int, secret: str, ping_ms: int, log: Path) -> Server:
+    """Start a peer on one core, and wait until it listens; what it prints goes to `log`."""
+    port = _free_port()
+    command, environment = (_chordme if peer == CHORDME else _node_ws)(port, secret, ping_ms)
+    with log.open("ab") as output, on_core(core):
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    server = Server(peer, port, process)
+    try:
+        _await_listening(server, log)
+    except PeerError:
+        server.stop()
+        raise
+    return server
+
+
+def _chordme(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str, str]]:
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    command = [twistd, "--nodaemon", "--pidfile=", "chordme"]
+    for setting in (
+        f"server.listen=tcp:{port}:interface=127.0.0.1",
+        "server.admin=",
+        "limits.connections=0",
+        *(f"limits.{name}={GENEROUS}" for name in ("messages", "operations", "cursors", "joins")),
+        "limits.members_per_room=10000",
+        "limits.rooms_per_user=10000",
+    ):
+        command += ["--set", setting]
+    environment = {
+        "CHORDME_AUTH_SECRET": secret,
+        "CHORDME_HEARTBEAT_PING_INTERVAL": f"{ping_ms / 1000:g}",
+        "PYTHONPATH": str(ROOT),
+    }
+    return command, environment
+
+
+def _node_ws(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str, str]]:
+    if not (HERE / "node_modules/socket.io").is_dir():
+        raise PeerError("socket.io is not installed: npm ci --prefix benchmarks")
+    environment = {
+        "PORT": str(port),
+        "SECRET": secret,
+        "PING_MS": str(ping_ms),
+        "NODE_ENV": "production",
+    }
+    return ["node", str(HERE / "peers/node_socketio.js")], environment
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def _await_listening(server: Server, log: Path) -> None:
+    until = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < until and server.process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise PeerError(f"{server.peer} does not listen; it said:\n{log.read_text()[-2000:]}")
+
+
+def versions() -> dict[str, str]:
+    """What the peers are made of."""
+    packages = ("twisted", "autobahn", "orjson", "attrs", "pyjwt")
+    found = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    found["node"] = node.stdout.strip().removeprefix("v")
+    for name in ("socket.io", "engine.io", "ws"):
+        path = HERE / "node_modules" / name / "package.json"
+        found[name] = json.loads(path.read_text())["version"] if path.exists() else "missing"
+    return found
+
+
+def machine() -> dict[str, object]:
+    """Where it was measured."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_1_min": round(os.getloadavg()[0], 2),
+    }
