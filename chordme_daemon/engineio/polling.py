@@ -5,8 +5,9 @@ The checks of every request, in their order; the first that fails answers:
 1. the method is one that we know (405); a preflight is answered (204)
 2. the transport is `polling` or `websocket`, once (code 0)
 3. the Origin is the page's own or an allowed one (403, code 4)
-4. the session id is known, and its session still polls (codes 1 and 3)
-5. without a session id: GET, protocol version 4, not too many connections (codes 2, 5, and 429)
+4. the session id is known, and its session still polls, without JSONP (codes 1 and 3)
+5. without a session id: GET, no JSONP, protocol version 4, not too many connections (codes 2, 3,
+   5, and 429)
 """
 
 from collections.abc import Callable, Collection
@@ -195,7 +196,7 @@ class EngineResource(Resource):
         socket = self._find(request, sid)
         if socket is None:
             return NOT_DONE_YET
-        if socket.session.upgraded or transport != "polling":
+        if socket.session.upgraded or transport != "polling" or b"j" in request.args:
             raise Refusal(*BAD_REQUEST)
         if request.method == b"POST":
             return self._receive(request, socket)
@@ -229,10 +230,14 @@ class EngineResource(Resource):
     def _open_polling(self, request: Request, transport: str) -> int:
         if request.method != b"GET":
             raise Refusal(*BAD_METHOD)
-        if transport != "polling":
+        if transport != "polling" or b"j" in request.args:  # JSONP was of version 3
             raise Refusal(*BAD_REQUEST)
         polling = PollingTransport()
-        polling.hold(request, self._server.open(polling, self._admit(request)))
+        socket = self._server.open(polling, self._admit(request))
+        if socket.session.closed:  # by the application, at once
+            _answer_poll(request, self._server.last_words(socket.sid) or [CLOSE])
+        else:
+            polling.hold(request, socket)
         return NOT_DONE_YET
 
     def _poll(self, request: Request, socket: Socket) -> int:
@@ -248,7 +253,7 @@ class EngineResource(Resource):
 
     def _receive(self, request: Request, socket: Socket) -> bytes:
         try:
-            if request.getHeader("content-type") == "application/octet-stream":
+            if (request.getHeader(b"content-type") or b"").startswith(b"application/octet-stream"):
                 raise PacketError("binary payloads were of version 3")
             packets = decode_payload(_body(request))
         except PacketError:

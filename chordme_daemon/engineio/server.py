@@ -290,7 +290,11 @@ class Server:
         socket = Socket(self, session, transport, address)
         self.sockets[session.sid] = socket
         socket.send(self._open_packet(session.sid, websocket))
-        socket.accept(self._accept(socket))
+        try:
+            socket.accept(self._accept(socket))
+        except Exception:
+            self.log.failure("A socket was not accepted")
+            socket.close()
         return socket
 
     def _open_packet(self, sid: str, websocket: bool) -> Encoded:
@@ -309,7 +313,8 @@ class Server:
         socket = self.sockets.get(sid)
         if socket is not None:
             socket.tick(self.clock.seconds())
-        return self.sockets.get(sid)
+        # While a goodbye is said, the next request of the same connection may already be served.
+        return None if socket is None or socket.session.closed else socket
 
     @property
     def full(self) -> bool:
@@ -350,6 +355,7 @@ class Server:
             except Exception:
                 self.log.failure("Writing to a socket failed")
                 socket.lost("transport error")
+                socket.transport.abort()
 
     def forget(self, socket: Socket) -> None:
         """Take a socket off the list."""

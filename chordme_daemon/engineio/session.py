@@ -24,6 +24,8 @@ PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
 CONFLATE_FROM_BYTES = 64 * 1024
 # The most that a transport is handed at once; what it cannot pass on, it buffers.
 DRAIN_BYTES = 64 * 1024
+# Packets that say nothing, from one pong to the next; a client that sends more means harm.
+MAX_IDLE_PACKETS = 10_000
 # What a queued packet costs beside its body, which may be shared: about its place in the queue
 # and its frame's header. Without it a million empty packets would count as nothing.
 PACKET_OVERHEAD_BYTES = 64
@@ -73,6 +75,7 @@ class Session:
     __slots__ = (
         "_deadline",
         "_heartbeat",
+        "_idle_packets",
         "_max_queued_bytes",
         "_newest",
         "_ping_at",
@@ -98,9 +101,11 @@ class Session:
         self._newest: dict[object, int] | None = None
         self._ping_at: float | None = None
         self._deadline = 0.0
+        self._idle_packets = 0
         self._expect_ping(now)
 
     def _expect_ping(self, now: float) -> None:
+        self._idle_packets = 0
         self._ping_at = now + self._heartbeat.interval_s
         self._deadline = self._ping_at + self._heartbeat.timeout_s
 
@@ -113,10 +118,8 @@ class Session:
         match packet.type:
             case PacketType.MESSAGE:
                 return Message(packet.data)
-            case PacketType.PONG:
-                # Only the answer to a ping counts: a flood of pongs moves nothing.
-                if self._ping_at is None:
-                    self._expect_ping(now)
+            case PacketType.PONG if self._ping_at is None:
+                self._expect_ping(now)
             case PacketType.CLOSE:
                 return self.close("transport close")
             case PacketType.PING:
@@ -124,7 +127,10 @@ class Session:
             case PacketType.UPGRADE if not self.upgraded:
                 return self.close("parse error")
             case _:
-                pass  # OPEN, NOOP and a second UPGRADE say nothing
+                # OPEN, NOOP, a second UPGRADE and a pong that nothing asked for say nothing.
+                self._idle_packets += 1
+                if self._idle_packets > MAX_IDLE_PACKETS:
+                    return self.close("transport error")
         return None
 
     def receive_probe(self, packet: Packet) -> Probe:

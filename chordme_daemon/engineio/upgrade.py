@@ -10,7 +10,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketError, PacketType, decode
-from chordme_daemon.engineio.server import NOOP, ICandidate, IReceiver, Socket
+from chordme_daemon.engineio.server import NOOP, ICandidate, IReceiver, ITransport, Socket
 from chordme_daemon.engineio.session import PROBE_ANSWER, Probe
 from chordme_daemon.engineio.websocket import WebSocketTransport
 
@@ -65,6 +65,11 @@ def answer_opening(request: Request) -> bytes:
     )
 
 
+def _release(polling: ITransport) -> None:
+    if polling.writable:
+        polling.write([NOOP], {})
+
+
 @implementer(ICandidate, IReceiver)
 class Candidate:
     """A WebSocket that wants to take over a polling session."""
@@ -89,8 +94,10 @@ class Candidate:
                 self._release_later()
             case Probe.TAKE_OVER:
                 self._stop()
-                self._release()
+                polling = self._socket.transport
                 self._transport.carry(self._socket)
+                # Only now: the next poll of the same connection may be served at once.
+                _release(polling)
             case Probe.REFUSE:
                 self._refuse()
 
@@ -120,13 +127,10 @@ class Candidate:
         self._release_call = self._clock.callLater(RELEASE_POLL_EVERY_S, self._release_again)
 
     def _release_again(self) -> None:
-        self._release()
+        # The client waits for its poll to end before it takes the last step. The next request of
+        # the poll's connection may be served meanwhile, and be the end of the session.
         self._release_later()
-
-    def _release(self) -> None:
-        # The client waits for its poll to end before it takes the last step.
-        if self._socket.transport.writable:
-            self._socket.transport.write([NOOP], {})
+        _release(self._socket.transport)
 
     def _stop(self) -> None:
         for call in (self._expiry, self._release_call):

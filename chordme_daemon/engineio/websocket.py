@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -38,6 +39,8 @@ SEND_BUFFER_BYTES: Final = 128 * 1024
 
 POLICY_VIOLATION: Final = 1008
 
+_utf8: Final = Utf8Validator()
+
 
 def _unmask(mask: bytes, payload: bytes) -> bytes:
     """XOR a short payload with its mask, as two integers."""
@@ -47,13 +50,20 @@ def _unmask(mask: bytes, payload: bytes) -> bytes:
     )
 
 
-def _may_become_short(rest: bytes) -> bool:
+def _may_become_short(rest: bytes, max_bytes: int) -> bool:
     """Whether these bytes may be the beginning of a frame for the short path."""
     if rest[0] != 0x81 or len(rest) < 2:
         return rest[0] == 0x81
-    if rest[1] != 0xFE or len(rest) < 4:
-        return 0x80 <= rest[1] <= 0xFE
-    return 126 <= int.from_bytes(rest[2:4]) <= SHORT_FRAME_BYTES
+    length, start = rest[1] - 0x80, 6
+    if length == 126:
+        if len(rest) < 4:
+            return True
+        length, start = int.from_bytes(rest[2:4]), 8
+    if not 0 <= length <= max_bytes or (length < 126) != (start == 6):
+        return False
+    # Invalid UTF-8 is refused at its first byte, not at the end of its frame.
+    _utf8.reset()
+    return bool(_utf8.validate(_unmask(rest[start - 4 : start], rest[start:]))[0])
 
 
 # Called with a transport that has just opened; returns who receives its frames, if anybody does.
@@ -132,16 +142,16 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came: by the short path, and from where that ends, through Autobahn."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         if not self._through_autobahn:
-            if self._rest:
-                data, self._rest = self._rest + data, b""
             data = self._receive_short(data)
         if data:
             self._receive_long(data)
 
     def _receive_short(self, data: bytes) -> bytes:
         """Deliver the plain small text frames in front; return what is left for Autobahn."""
-        start, size = 0, len(data)
+        start, size, max_bytes = 0, len(data), self.factory.short_frame_bytes
         while size - start >= 6:
             length = data[start + 1] - 0x80
             mask_at = start + 2
@@ -153,7 +163,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             elif not 0 <= length < 126:
                 break
             end = mask_at + 4 + length
-            if data[start] != 0x81 or length > SHORT_FRAME_BYTES or end > size:
+            if data[start] != 0x81 or length > max_bytes or end > size:
                 break
             try:
                 text = _unmask(data[mask_at : mask_at + 4], data[mask_at + 4 : end]).decode()
@@ -170,7 +180,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _keep(self, rest: bytes) -> bytes:
         """Wait for the end of a small frame; anything else is for Autobahn."""
-        if rest and not _may_become_short(rest):
+        if rest and not _may_become_short(rest, self.factory.short_frame_bytes):
             return rest
         self._rest = rest
         self._note_partial(bool(rest))
@@ -227,6 +237,11 @@ class WebSocketTransport(WebSocketServerProtocol):
             self._receiver.receive_binary(payload)
         else:
             self._receiver.receive_text(payload.decode())
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer a ping, but do not pile up answers for a client that reads none."""
+        if self.writable:
+            super().onPing(payload)
 
     def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:
         """Send a close frame, and wait for the answer, but not for long."""
@@ -359,6 +374,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.clock = clock
         self.upgrade_timeout_s = upgrade_timeout_s
         self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
+        self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
         self.open: set[WebSocketTransport] = set()
         # The connections in the middle of a message, and since when.
         self.partial: dict[WebSocketTransport, float] = {}

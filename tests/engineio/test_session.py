@@ -1,0 +1,353 @@
+"""One client as a state machine, in told time."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chordme_daemon.engineio.packet import Encoded, Packet, PacketType
+from chordme_daemon.engineio.session import (
+    CONFLATE_FROM_BYTES,
+    DRAIN_BYTES,
+    PACKET_OVERHEAD_BYTES,
+    PING,
+    Closed,
+    Event,
+    Heartbeat,
+    Message,
+    Probe,
+    Session,
+    Upgraded,
+)
+
+HEARTBEAT = Heartbeat(25.0, 20.0)
+PONG = Packet(PacketType.PONG)
+START = 1000.0
+
+
+def new_session(
+    *,
+    websocket: bool = False,
+    heartbeat: Heartbeat = HEARTBEAT,
+    max_queued_bytes: int = 1 << 20,
+    now: float = START,
+) -> Session:
+    return Session(
+        "sid",
+        websocket=websocket,
+        heartbeat=heartbeat,
+        max_queued_bytes=max_queued_bytes,
+        now=now,
+    )
+
+
+def message(size: int = 0, conflate: object = None) -> Encoded:
+    return Encoded(b"4" * size, conflate=conflate)
+
+
+def bodies(packets: Sequence[Encoded]) -> list[bytes]:
+    return [packet.body for packet in packets]
+
+
+# Heartbeat
+
+
+@pytest.mark.parametrize(
+    "heartbeat",
+    [HEARTBEAT, Heartbeat(0.25, 0.125), Heartbeat(0.5, 60.0)],
+    ids=["seconds", "sub-second", "long-timeout"],
+)
+def test_a_ping_is_due_exactly_one_interval_after_the_handshake(heartbeat: Heartbeat) -> None:
+    session = new_session(heartbeat=heartbeat)
+    due = START + heartbeat.interval_s
+    assert session.tick(due - 0.001) is None
+    assert session.drain() == []
+    assert session.tick(due) is None
+    assert session.drain() == [PING]
+
+
+@pytest.mark.parametrize(
+    "heartbeat", [HEARTBEAT, Heartbeat(0.25, 0.125)], ids=["seconds", "sub-second"]
+)
+@pytest.mark.parametrize("pinged_late_s", [0.0, 0.0625], ids=["on-time", "late-tick"])
+def test_silence_closes_the_session_exactly_interval_and_timeout_after_the_handshake(
+    heartbeat: Heartbeat, pinged_late_s: float
+) -> None:
+    session = new_session(heartbeat=heartbeat)
+    session.tick(START + heartbeat.interval_s + pinged_late_s)
+    deadline = START + heartbeat.interval_s + heartbeat.timeout_s
+    assert session.tick(deadline - 0.001) is None
+    assert session.tick(deadline) == Closed("ping timeout")
+    assert session.closed
+
+
+def test_a_session_that_nobody_looked_at_closes_without_a_ping() -> None:
+    session = new_session()
+    assert session.tick(START + 45.0) == Closed("ping timeout")
+    assert session.drain() == []
+
+
+def test_one_ping_is_queued_for_each_pong_however_often_time_is_told() -> None:
+    session = new_session()
+    for now in (25.0, 26.0, 30.0, 44.9):
+        assert session.tick(START + now) is None
+    assert session.drain() == [PING]
+
+
+def test_the_deadline_is_counted_from_the_last_pong() -> None:
+    session = new_session()
+    session.tick(START + 25.0)
+    assert session.receive(PONG, START + 31.0) is None
+    session.drain()
+    session.tick(START + 55.9)
+    assert session.drain() == []
+    session.tick(START + 56.0)
+    assert session.drain() == [PING]
+    assert session.tick(START + 75.9) is None
+    assert session.tick(START + 76.0) == Closed("ping timeout")
+
+
+def test_a_late_pong_closes_the_session() -> None:
+    session = new_session()
+    session.tick(START + 25.0)
+    assert session.tick(START + 45.0) == Closed("ping timeout")
+    assert session.receive(PONG, START + 45.0) is None
+    assert session.tick(START + 46.0) is None
+    assert session.drain() == [PING]
+
+
+def test_e25_a_flood_of_unsolicited_pongs_moves_no_deadline() -> None:
+    session = new_session()
+    for count in range(10_000):
+        assert session.receive(PONG, START + count / 500) is None
+    session.tick(START + 25.0)
+    assert session.drain() == [PING]
+    session.receive(PONG, START + 26.0)
+    for count in range(10_000):
+        assert session.receive(PONG, START + 26.0 + count / 500) is None
+    session.tick(START + 51.0)
+    assert session.drain() == [PING]
+    assert session.tick(START + 71.0) == Closed("ping timeout")
+
+
+def test_e25_a_client_that_goes_on_saying_nothing_is_closed() -> None:
+    session = new_session()
+    for _ in range(10_000):
+        assert session.receive(PONG, START) is None
+    assert session.receive(Packet(PacketType.NOOP), START) == Closed("transport error")
+
+
+def test_e26_data_is_no_answer_to_a_ping() -> None:
+    session = new_session()
+    for now in range(1, 45):
+        session.tick(START + now)
+        assert session.receive(Packet(PacketType.MESSAGE, "x"), START + now) == Message("x")
+    assert session.tick(START + 45.0) == Closed("ping timeout")
+
+
+# What comes in
+
+INCOMING = [
+    pytest.param(Packet(PacketType.OPEN, '{"sid":"x"}'), None, None, id="E23-open"),
+    pytest.param(
+        Packet(PacketType.CLOSE), Closed("transport close"), Closed("transport close"), id="close"
+    ),
+    pytest.param(
+        Packet(PacketType.PING), Closed("transport error"), Closed("transport error"), id="E24"
+    ),
+    pytest.param(
+        Packet(PacketType.PING, "probe"),
+        Closed("transport error"),
+        Closed("transport error"),
+        id="E24-probe",
+    ),
+    pytest.param(PONG, None, None, id="E25-pong"),
+    pytest.param(Packet(PacketType.MESSAGE, "a"), Message("a"), Message("a"), id="text"),
+    pytest.param(Packet(PacketType.MESSAGE, ""), Message(""), Message(""), id="E19-empty-text"),
+    pytest.param(Packet(PacketType.MESSAGE, b"a"), Message(b"a"), Message(b"a"), id="E21-binary"),
+    pytest.param(Packet(PacketType.UPGRADE), Closed("parse error"), None, id="E22-E34-upgrade"),
+    pytest.param(Packet(PacketType.NOOP), None, None, id="E22-noop"),
+]
+
+
+@pytest.mark.parametrize(("packet", "on_polling", "on_websocket"), INCOMING)
+def test_a_packet_means_this_event(
+    packet: Packet, on_polling: Event | None, on_websocket: Event | None
+) -> None:
+    for websocket, expected in ((False, on_polling), (True, on_websocket)):
+        session = new_session(websocket=websocket)
+        assert session.receive(packet, START) == expected
+        assert session.closed == isinstance(expected, Closed)
+        assert session.sid == "sid"
+
+
+@pytest.mark.parametrize(("packet", "on_polling", "on_websocket"), INCOMING)
+def test_e27_nothing_comes_in_and_nothing_is_queued_after_the_end(
+    packet: Packet, on_polling: Event | None, on_websocket: Event | None
+) -> None:
+    session = new_session()
+    assert session.close("forced close") == Closed("forced close")
+    assert session.receive(packet, START) is None
+    assert session.receive_probe(packet) is Probe.REFUSE
+    assert session.send(message(5)) is None
+    assert session.tick(START + 1e6) is None
+    assert session.close("again") is None
+    assert session.drain() == []
+    assert session.queued_bytes == 0
+
+
+def test_what_waited_at_the_end_can_still_be_taken() -> None:
+    session = new_session()
+    session.send(message(1))
+    session.close("forced close")
+    assert len(session.drain()) == 1
+
+
+# The upgrade
+
+PROBE = Packet(PacketType.PING, "probe")
+UPGRADE = Packet(PacketType.UPGRADE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "answers"),
+    [
+        pytest.param([PROBE, UPGRADE], [Probe.ANSWER, Probe.TAKE_OVER], id="E34"),
+        pytest.param([UPGRADE], [Probe.TAKE_OVER], id="without-a-probe"),
+        pytest.param([PROBE, PROBE], [Probe.ANSWER, Probe.REFUSE], id="E37-twice"),
+        pytest.param([Packet(PacketType.PING, "prob")], [Probe.REFUSE], id="E37-prob"),
+        pytest.param([Packet(PacketType.PING, "probeX")], [Probe.REFUSE], id="E37-probeX"),
+        pytest.param([Packet(PacketType.PING)], [Probe.REFUSE], id="E37-bare"),
+        pytest.param([Packet(PacketType.MESSAGE, "a")], [Probe.REFUSE], id="E35"),
+        pytest.param([Packet(PacketType.UPGRADE, "x")], [Probe.REFUSE], id="5x"),
+        pytest.param([Packet(PacketType.CLOSE)], [Probe.REFUSE], id="close"),
+    ],
+)
+def test_the_steps_of_a_probe(steps: list[Packet], answers: list[Probe]) -> None:
+    session = new_session()
+    assert [session.receive_probe(step) for step in steps] == answers
+    assert not session.upgraded
+    assert not session.closed
+
+
+def test_another_candidate_may_come_when_one_is_gone() -> None:
+    session = new_session()
+    assert session.receive_probe(PROBE) is Probe.ANSWER
+    session.end_probe()
+    assert session.receive_probe(PROBE) is Probe.ANSWER
+
+
+@pytest.mark.parametrize("born", [True, False], ids=["born-on-websocket", "E33-upgraded"])
+def test_a_session_on_a_websocket_is_taken_over_by_nobody(born: bool) -> None:
+    session = new_session(websocket=born)
+    if not born:
+        assert session.upgrade() == Upgraded()
+    assert session.upgraded
+    assert session.receive_probe(PROBE) is Probe.REFUSE
+    assert session.receive_probe(UPGRADE) is Probe.REFUSE
+
+
+def test_what_waits_stays_in_order_through_an_upgrade() -> None:
+    session = new_session()
+    packets = [message(count) for count in range(6)]
+    for packet in packets[:3]:
+        session.send(packet)
+    session.upgrade()
+    for packet in packets[3:]:
+        session.send(packet)
+    assert session.drain() == packets
+
+
+# The queue
+
+
+@given(st.lists(st.integers(0, 3000), max_size=60), st.integers(1, 20_000))
+def test_whatever_is_drained_at_once_everything_leaves_once_and_in_order(
+    sizes: list[int], max_bytes: int
+) -> None:
+    session = new_session()
+    packets = [message(size) for size in sizes]
+    for packet in packets:
+        assert session.send(packet) is None
+    assert session.queued_bytes == sum(sizes) + len(sizes) * PACKET_OVERHEAD_BYTES
+    taken: list[Encoded] = []
+    while session.queued_bytes:
+        part = session.drain(max_bytes)
+        assert part
+        assert sum(len(p.body) + PACKET_OVERHEAD_BYTES for p in part[:-1]) < max_bytes
+        taken += part
+    assert taken == packets
+    assert session.drain() == []
+
+
+def test_a_transport_is_handed_no_more_than_it_should_be_at_once() -> None:
+    session = new_session()
+    for _ in range(200):
+        session.send(message(1000))
+    assert sum(len(body) for body in bodies(session.drain())) <= DRAIN_BYTES
+
+
+def test_c12_too_much_for_a_slow_client_closes_its_session_and_frees_the_queue() -> None:
+    session = new_session(max_queued_bytes=1000)
+    assert session.send(message(1000 - PACKET_OVERHEAD_BYTES)) is None
+    assert session.queued_bytes == 1000
+    assert session.send(message()) == Closed("transport error")
+    assert session.closed
+    assert session.queued_bytes == 0
+    assert session.drain() == []
+
+
+def test_c12_a_million_empty_packets_are_not_nothing() -> None:
+    session = new_session(max_queued_bytes=1 << 20)
+    count = 0
+    while session.send(message()) is None:
+        count += 1
+    assert count == (1 << 20) // PACKET_OVERHEAD_BYTES
+
+
+def fill(session: Session) -> None:
+    session.send(message(CONFLATE_FROM_BYTES))
+    assert session.queued_bytes >= CONFLATE_FROM_BYTES
+
+
+def test_a_client_that_keeps_up_is_sent_every_state() -> None:
+    session = new_session()
+    states = [message(size, conflate="cursor") for size in (1, 2, 3)]
+    for state in states:
+        session.send(state)
+    assert session.drain() == states
+
+
+def test_a_slow_client_is_sent_only_the_newest_state_of_each_name() -> None:
+    session = new_session()
+    fill(session)
+    for size in range(100):
+        session.send(message(size, conflate="ada"))
+        session.send(message(size, conflate="bob"))
+    event = message(7)
+    session.send(event)
+    assert bodies(session.drain(1 << 30))[1:] == [b"4" * 99, b"4" * 99, event.body]
+
+
+def test_conflation_counts_the_bytes_that_really_wait() -> None:
+    session = new_session()
+    fill(session)
+    before = session.queued_bytes
+    for size in (500, 10, 300):
+        session.send(message(size, conflate="ada"))
+    assert session.queued_bytes == before + 300 + PACKET_OVERHEAD_BYTES
+    session.drain(1 << 30)
+    assert session.queued_bytes == 0
+
+
+def test_what_was_drained_is_never_replaced() -> None:
+    session = new_session()
+    fill(session)
+    fill(session)
+    old, new = message(1, conflate="ada"), message(2, conflate="ada")
+    session.send(old)
+    session.drain(1)
+    assert session.queued_bytes >= CONFLATE_FROM_BYTES
+    session.send(new)
+    assert session.drain(1 << 30)[1:] == [old, new]
