@@ -1,0 +1,195 @@
+"""One real `twistd chordme` on loopback, from its start to a clean end."""
+
+import http.client
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import attrs
+import jwt
+import orjson
+
+ROOT = Path(__file__).parents[2]
+TWISTD = Path(sys.executable).parent / "twistd"
+SECRET = secrets.token_urlsafe(48)
+START_WITHIN_S = 20.0
+STOP_WITHIN_S = 10.0
+# twistd, having stopped in good order, ends by the signal that it was sent.
+CLEAN_ENDS = (0, -signal.SIGTERM)
+# What no client may bring into the log, and no start or stop either.
+ALARM = re.compile(r"Traceback|Unhandled|^\S+ (?:error|critical) .*", re.MULTILINE)
+
+
+def token(
+    user_id: object,
+    *,
+    lasts_s: float = 3600,
+    secret: str = SECRET,
+    **claims: object,
+) -> str:
+    """A token as ChordMe makes them."""
+    now_s = int(time.time())
+    return jwt.encode({"user_id": user_id, "iat": now_s, "exp": now_s + lasts_s, **claims}, secret)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """An environment in which nothing is set that the daemon would read, but `variables`."""
+    names = ("PATH", "HOME", "LANG", "TMPDIR")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+
+
+def command_line(settings: Mapping[str, object], *options: str) -> list[str]:
+    """The command that runs a daemon in the foreground."""
+    overrides = [f"--set={name}={value}" for name, value in settings.items()]
+    return [str(TWISTD), "--nodaemon", "--pidfile=", "chordme", *options, *overrides]
+
+
+@attrs.frozen
+class Answer:
+    """What an HTTP server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return orjson.loads(self.body)
+
+
+def http_request(
+    url: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """One request on a connection of its own."""
+    where = urlsplit(url)
+    assert where.hostname == "127.0.0.1"
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=10)
+    try:
+        path = where.path + (f"?{where.query}" if where.query else "")
+        connection.request(method, path, body, dict(headers or {}))
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, fields, response.read())
+    finally:
+        connection.close()
+
+
+def wait_until(true: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+    """Ask again and again until it is true, or fail."""
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until, f"not within {within_s} s: {what}"
+        time.sleep(0.02)
+
+
+class Daemon:
+    """A daemon process; `stop` it, or leave its context, to see that it ends cleanly."""
+
+    def __init__(
+        self, log_path: Path, settings: Mapping[str, object], *options: str, demo: bool = False
+    ) -> None:
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.admin_url = f"http://127.0.0.1:{self.admin_port}"
+        self._log_path = log_path
+        listen = {
+            "server.listen": f"tcp:{self.port}:interface=127.0.0.1",
+            "server.admin": f"tcp:{self.admin_port}:interface=127.0.0.1",
+        }
+        with log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                command_line({**listen, **settings}, *options, *(["--demo"] if demo else [])),
+                cwd=ROOT,
+                env=environment() if demo else environment(CHORDME_AUTH_SECRET=SECRET),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Self:
+        try:
+            wait_until(self._is_ready, "the daemon's start", START_WITHIN_S)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self.process.poll() is None:
+                self.stop()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+        assert self.process.returncode in CLEAN_ENDS, self.log
+        assert not ALARM.findall(self.log), self.log
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, f"the daemon did not start:\n{self.log}"
+        try:
+            return http_request(f"{self.admin_url}/health/ready").status == 200
+        except OSError:
+            return False
+
+    @property
+    def log(self) -> str:
+        """All that it has printed."""
+        return self._log_path.read_text(errors="replace")
+
+    @property
+    def rss_bytes(self) -> int:
+        """How much memory it holds."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors it holds."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @property
+    def connections(self) -> int:
+        """How many clients it counts."""
+        checks = http_request(f"{self.admin_url}/health/detailed").json()["checks"]
+        count: int = checks["connections"]["details"]["open"]
+        return count
+
+    def stop(self) -> float:
+        """Send SIGTERM; how many seconds it took to end."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"SIGTERM did not stop it in time:\n{self.log}") from None
+        return time.monotonic() - began
