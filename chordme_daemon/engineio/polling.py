@@ -105,6 +105,8 @@ class PollingTransport:
     __slots__ = ("_poll", "_socket", "writable")
 
     name = "polling"
+    # More in one answer, and python-engineio's clients give up the connection.
+    max_packets = 16
 
     def __init__(self) -> None:
         self.writable = False

@@ -24,6 +24,7 @@ from chordme_daemon.engineio.packet import (
     encode,
 )
 from chordme_daemon.engineio.session import (
+    UNLIMITED,
     Closed,
     Event,
     Heartbeat,
@@ -55,6 +56,7 @@ class ITransport(Interface):
 
     writable: bool = Attribute("Whether `write` would pass packets on now.")
     name: str = Attribute("`polling` or `websocket`.")
+    max_packets: int = Attribute("The most packets that one write takes.")
 
     def write(packets: list[Encoded], joined: dict[tuple[Encoded, ...], bytes]) -> None:
         """Send packets at once; `joined` shares work among all writes of one turn."""
@@ -135,7 +137,8 @@ class Socket:
         """Send a message, in order, with everything else that this reactor turn sends."""
         if self._session.send(packet) is not None:
             self.transport.abort()
-            self._finish("transport error")
+            # Told when this turn is over: a broadcast is under way, and reaches the others first.
+            self._server.clock.callLater(0, self._finish, "transport error")
         elif not self._scheduled:
             self._schedule()
 
@@ -197,7 +200,7 @@ class Socket:
         session = self._session
         transport = self.transport
         while session.queued_bytes and transport.writable:
-            transport.write(session.drain(), joined)
+            transport.write(session.drain(max_packets=transport.max_packets), joined)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -226,7 +229,7 @@ class Socket:
             self.close()
 
     def _say_goodbye(self, reason: str, *, by_client: bool = False) -> None:
-        last = self._session.drain(max_bytes=1 << 62)
+        last = self._session.drain(max_bytes=UNLIMITED)
         heard = self.transport.close(last, by_client=by_client)
         if not heard and reason in LINGERING:
             self._server.linger(self.sid, [*last, CLOSE])

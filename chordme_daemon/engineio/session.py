@@ -24,6 +24,7 @@ PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
 CONFLATE_FROM_BYTES = 64 * 1024
 # The most that a transport is handed at once; what it cannot pass on, it buffers.
 DRAIN_BYTES = 64 * 1024
+UNLIMITED = 1 << 62
 # Packets that say nothing, from one pong to the next; a client that sends more means harm.
 MAX_IDLE_PACKETS = 10_000
 # What a queued packet costs beside its body, which may be shared: about its place in the queue
@@ -194,15 +195,15 @@ class Session:
             return self.close("transport error")
         return None
 
-    def drain(self, max_bytes: int = DRAIN_BYTES) -> list[Encoded]:
-        """Take what waits, in order: all of it, or the first packets that make `max_bytes`."""
-        if self._queued_bytes <= max_bytes:
+    def drain(self, max_bytes: int = DRAIN_BYTES, max_packets: int = UNLIMITED) -> list[Encoded]:
+        """Take what waits, in order: all, or the first packets that make one of the numbers."""
+        if self._queued_bytes <= max_bytes and len(self._queue) <= max_packets:
             packets, self._queue = self._queue, []
             self._queued_bytes = 0
             self._newest = None
             return packets
         count = taken = 0
-        while taken < max_bytes:
+        while taken < max_bytes and count < max_packets:
             taken += len(self._queue[count].body) + PACKET_OVERHEAD_BYTES
             count += 1
         packets = self._queue[:count]

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import IReceiver, ITransport, Socket
+from chordme_daemon.engineio.session import UNLIMITED
 
 CLOSE_WITHIN_S: Final = 2.0
 MESSAGE_WITHIN_S: Final = 10.0
@@ -75,6 +76,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     """One WebSocket connection."""
 
     name = "websocket"
+    max_packets = UNLIMITED
     writable = False
 
     # Autobahn's options, where it looks for them first; it would copy them to each connection.

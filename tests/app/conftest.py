@@ -22,6 +22,7 @@ from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import ITransport, Settings
 from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.engineio.session import UNLIMITED
 from chordme_daemon.socketio.server import Connection, Emission, Receive
 from chordme_daemon.socketio.server import Server as SocketServer
 
@@ -44,6 +45,7 @@ class Wire:
     """A WebSocket without a network, which answers pings and keeps what it was given."""
 
     name = "websocket"
+    max_packets = UNLIMITED
 
     def __init__(self, clock: Clock) -> None:
         self.writable = True

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
 from chordme_daemon.engineio.server import ITransport, Receive, Server, Settings, Socket
-from chordme_daemon.engineio.session import Event, Heartbeat
+from chordme_daemon.engineio.session import UNLIMITED, Event, Heartbeat
 
 SETTINGS = Settings(Heartbeat(25.0, 20.0), max_queued_bytes=10_000, max_message_bytes=1000)
 
@@ -19,6 +19,7 @@ class Memory:
     """A transport that keeps what it was given."""
 
     name: str = "websocket"
+    max_packets: int = UNLIMITED
     writable: bool = True
     # Whether somebody is there to hear a goodbye.
     hears: bool = True

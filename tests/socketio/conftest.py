@@ -12,7 +12,7 @@ from zope.interface import implementer
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import ITransport, Settings, Socket
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.session import Heartbeat
+from chordme_daemon.engineio.session import UNLIMITED, Heartbeat
 from chordme_daemon.socketio.recovery import Recovery
 from chordme_daemon.socketio.server import Called, Connection, Disconnected, Link, Receive, Server
 
@@ -25,6 +25,7 @@ class Wire:
     """A WebSocket without a network: it keeps what it was given, and answers pings."""
 
     name = "websocket"
+    max_packets = UNLIMITED
 
     def __init__(self, clock: Clock) -> None:
         self.writable = True

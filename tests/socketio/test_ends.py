@@ -69,10 +69,11 @@ def test_the_server_may_end_all_connections_and_the_link(house: House) -> None:
     assert house.tables() == []
 
 
-def overflow(client: Client, connection: Connection) -> None:
+def overflow(house: House, client: Client, connection: Connection) -> None:
     client.wire.writable = False
     for _ in range(3):
         connection.emit("e", "x" * 500_000)
+    house.clock.advance(0)
 
 
 def fall_silent(house: House, client: Client) -> None:
@@ -83,7 +84,10 @@ def fall_silent(house: House, client: Client) -> None:
 End = Callable[[House, Client, Connection], object]
 ENDS: dict[str, tuple[str, End]] = {
     "the network fails": ("transport error", lambda _, it, __: it.socket.lost("transport error")),
-    "reads too slowly": ("transport error", lambda _, it, connection: overflow(it, connection)),
+    "reads too slowly": ("transport error", overflow),
+        "transport error",
+        lambda house, it, connection: overflow(house, it, connection),
+    ),
     "sends a ping": ("transport error", lambda _, it, __: it.socket.receive_text("2")),
     "hangs up": ("transport close", lambda _, it, __: it.socket.lost("transport close")),
     "says goodbye": ("transport close", lambda _, it, __: it.socket.receive_text("1")),
