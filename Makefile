@@ -17,7 +17,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: $(VENV)/.installed-dev tests/journeys/node_modules/.installed debian-packages
+check: $(VENV)/.installed-dev debian-packages npm-packages
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
 
@@ -33,7 +33,7 @@ PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 # need a program that is still missing say so, and fail in CI.
 .PHONY: debian-packages
 debian-packages:
-	@./tests/install-debian-packages redis-server:redis-server chromium:chromium
+	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ $(VENV)/.installed: setup.py $(VENV)/bin/pip
 $(VENV)/.installed-dev: setup.py $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[test,lint,news]'
 	touch $@ $(VENV)/.installed
+
+.PHONY: npm-packages
+npm-packages: debian-packages
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory tests/journeys/node_modules/.installed
 
 tests/journeys/node_modules/.installed: tests/journeys/package-lock.json
 	npm ci --prefix tests/journeys --no-audit --no-fund --silent

@@ -98,6 +98,7 @@ IN_DEMO = {
     "auth.secret_file": "",
     "auth.previous_secret": "",
     "limits.connections": "0",
+    "cluster.redis_url": "",
 }
 
 
@@ -114,8 +115,9 @@ def load(
     In demo mode it has `demo_secret` and no other, listens on loopback only, and counts no
     connections.
     """
-    if demo and environ.get("FLASK_PORT"):
-        environ = {**environ, "FLASK_HOST": environ.get("FLASK_HOST") or LOOPBACK[0]}
+    if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
+        # A ChordMe developer's shell may have it elsewhere, for Flask.
+        environ = {**environ, "FLASK_HOST": LOOPBACK[0]}
     given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
     if demo:
         listen = f"tcp:5000:interface={LOOPBACK[0]}"

@@ -239,6 +239,12 @@ class BoundedSite(Site):
         """There is no access log."""
 
 
+def close_after(request: Request) -> None:
+    """End the connection with the answer to this request."""
+    request.setHeader(b"connection", b"close")
+    request.channel.persistent = False
+
+
 def switch_protocol(request: Request, protocol: IProtocol) -> None:
     """Hand the transport under a request over to another protocol, for good.
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
@@ -62,9 +62,9 @@ DEMO: Final = """\
 ChordMe's real-time server, in demo mode: on this machine only, with a secret made for this run.
 
 Try next:
-  curl http://localhost:5000/api/v1/health
-  curl 'http://localhost:5000/demo/token?user=ada'
-  curl 'http://localhost:5000/socket.io/?EIO=4&transport=polling'
+  curl http://localhost:{port}/api/v1/health
+  curl 'http://localhost:{port}/demo/token?user=ada'
+  curl 'http://localhost:{port}/socket.io/?EIO=4&transport=polling'
 The README shows a first session in six lines of socket.io-client.
 """
 
@@ -109,15 +109,19 @@ def makeService(options: Options) -> "Daemon":
     from twisted.internet import reactor  # noqa: PLC0415 - importing it chooses it
 
     # The reactor's clock would be the wall's: set back by an hour, it would fire nothing for one.
-    vars(reactor)["seconds"] = time.monotonic
-    return Daemon(options.config, reactor, _log_observer(options))
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    twistd: Any = options.parent or {}
+    daemonizes = not twistd.get("nodaemon", True)
+    return Daemon(options.config, reactor, _log_observer(options), daemonizes=daemonizes)
 
 
-def _log_observer(options: Options) -> ILogObserver:
-    """Our log lines, to where twistd would write its own."""
+def _log_observer(options: Options) -> ILogObserver | None:
+    """Our log lines, to where twistd would write its own; None where it is to do that."""
     log = options.config.log
     twistd: Any = options.parent or {}
     path = twistd.get("logfile")
+    if twistd.get("syslog"):
+        return None
     if path in (None, "-") and twistd.get("nodaemon", True):
         return observer(log.level, log.format, sys.stdout)
     return observer(log.level, log.format, LogFile.fromFullPath(path or "twistd.log"))
@@ -129,8 +133,16 @@ class Daemon(Service):
     name = "chordme"
     log = Logger()
 
-    def __init__(self, config: Config, reactor: Any, log_observer: ILogObserver) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        log_observer: ILogObserver | None = None,
+        *,
+        daemonizes: bool = False,
+    ) -> None:
         self.config = config
+        self._daemonizes = daemonizes
         self.ready = False
         self._reactor = reactor
         self._log_observer = log_observer
@@ -195,17 +207,21 @@ class Daemon(Service):
 
     def setServiceParent(self, parent: Any) -> None:
         """Bring our own log lines along."""
-        if not parent.getComponent(ILogObserver):
+        if self._log_observer is not None and not parent.getComponent(ILogObserver):
             parent.setComponent(ILogObserver, self._log_observer)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
         """Listen, while there may still be the rights to; or say why not, and end."""
-        site = self._site(self._front_door())
-        for endpoint in self.config.server.listen:
-            self._listen(endpoint, site)
-        if self.config.server.admin:
-            self._listen(self.config.server.admin, self._site(self._admin_door()))
+        server = self.config.server
+        front = self._site(self._front_door())
+        wanted = [(endpoint, front) for endpoint in server.listen]
+        if server.admin:
+            wanted.append((server.admin, self._site(self._admin_door())))
+        # All of them are looked at before the first is opened.
+        found = [(name, self._endpoint(name), site) for name, site in wanted]
+        for name, endpoint, site in found:
+            self._listen(name, endpoint, site)
 
     def startService(self) -> None:
         """Begin to tick, and be ready."""
@@ -214,30 +230,40 @@ class Daemon(Service):
         every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
         self._tick.start(every_s, now=False)
         self.ready = True
-        if self.config.demo:
-            for line in filter(None, DEMO.splitlines()):
-                self.log.info("{line}", line=line)
-        elif self.config.auth.default_permission != "none":
+        if self.config.auth.default_permission != "none":
             self.log.warn(
-                "Everybody with a valid token may {permission} every song for which their token "
-                "has no `rooms` claim. To change it: [auth] default_permission = none",
+                "Whoever has a valid token without a `rooms` claim may {permission} every song. "
+                "To change it: [auth] default_permission = none",
                 permission=self.config.auth.default_permission,
             )
+        if self.config.demo and sys.__stdout__ is not None:
+            # Past the log: this is for pasting.
+            sys.__stdout__.write(self._demo_text())
+            sys.__stdout__.flush()
 
-    def _listen(self, endpoint: str, site: Site) -> None:
-        if endpoint.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in endpoint:
-            endpoint += f":backlog={BACKLOG}"
+    def _endpoint(self, name: str) -> IStreamServerEndpoint:
+        backlog = ""
+        if name.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in name:
+            backlog = f":backlog={BACKLOG}"
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, name + backlog)
+        except Exception as error:  # Twisted raises whatever its parsers happen to
+            raise self._cannot_listen(name, str(error)) from None
+        return endpoint
+
+    def _listen(self, name: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
         failures: list[Failure] = []
-        listening = maybeDeferred(serverFromString(self._reactor, endpoint).listen, site)
+        listening = maybeDeferred(endpoint.listen, site)
         listening.addCallbacks(self._ports.append, failures.append)
         for failure in failures:
-            self.log.critical(
-                "Cannot listen on {endpoint}: {error}",
-                endpoint=endpoint,
-                error=failure.getErrorMessage(),
-            )
-            sys.exit(1)
-        self.log.info("Listening on {endpoint}", endpoint=endpoint)
+            raise self._cannot_listen(name, failure.getErrorMessage())
+        self.log.info("Listening on {endpoint}", endpoint=name)
+
+    def _cannot_listen(self, endpoint: str, error: str) -> BaseException:
+        """What to raise: in the foreground a plain exit, else what twistd tells its parent."""
+        problem = f"Cannot listen on {endpoint}: {error}"
+        self.log.critical("{problem}", problem=problem)
+        return RuntimeError(problem) if self._daemonizes else SystemExit(1)
 
     def _site(self, root: IResource) -> Site:
         return BoundedSite(
@@ -256,8 +282,12 @@ class Daemon(Service):
         }
         if self.config.demo:
             children["demo"] = Folder({"token": demo_token(self._demo_token)})
-            children[""] = text(DEMO)
+            children[""] = text(self._demo_text)
         return Folder(children)
+
+    def _demo_text(self) -> str:
+        address: Any = self._ports[0].getHost()
+        return DEMO.format(port=address.port)
 
     def _admin_door(self) -> Folder:
         checks: dict[str, Callable[[], Check]] = {

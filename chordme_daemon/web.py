@@ -58,12 +58,12 @@ def not_found() -> Leaf:
     return json(lambda _: (404, NOT_FOUND))
 
 
-def text(body: str) -> Leaf:
-    """Answers with a text that never changes."""
+def text(tell: Callable[[], str]) -> Leaf:
+    """Answers with the text that a function tells."""
 
     def answer(request: Request) -> bytes:
         request.setHeader(b"content-type", b"text/plain; charset=UTF-8")
-        return body.encode()
+        return tell().encode()
 
     return Leaf(answer)
 
@@ -102,8 +102,13 @@ Checks = Mapping[str, Callable[[], Check]]
 
 
 def basic_health() -> Folder:
-    """`/api/v1/health`, which ChordMe's web app asks."""
-    return Folder({"v1": Folder({"health": json(lambda _: (200, HEALTHY))})})
+    """`/api/v1/health`, which ChordMe's web app asks, wherever its pages come from."""
+
+    def tell(request: Request) -> tuple[int, object]:
+        request.setHeader(b"access-control-allow-origin", b"*")
+        return 200, HEALTHY
+
+    return Folder({"v1": Folder({"health": json(tell)})})
 
 
 def health(version: str, ready: Callable[[], bool], checks: Checks) -> Folder:
@@ -177,8 +182,10 @@ def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
         return any(parsed in network for network in trusted)
 
     def tell(request: Request) -> str:
-        address = str(getattr(request.getClientAddress(), "host", "local"))
-        if not trusted or not is_trusted(address):
+        peer = getattr(request.getClientAddress(), "host", None)
+        address = str(peer or "local")
+        # Only a proxy of this machine comes over a UNIX socket, which has rights of its own.
+        if peer is not None and not is_trusted(address):
             return address
         # As bytes: Twisted would decode them, and a client can write what is no UTF-8.
         lines = request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])

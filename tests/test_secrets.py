@@ -326,8 +326,7 @@ class TestDemo:
         config = self.demo(environ={"FLASK_PORT": "8000"})
         assert config.server.listen == ("tcp:8000:interface=127.0.0.1",)
 
-    def test_a_flask_host_elsewhere_is_refused(self):
-        with pytest.raises(
-            ConfigError, match=r"^environment variable FLASK_HOST: server\.listen = "
-        ):
-            self.demo(environ={"FLASK_HOST": "0.0.0.0"})
+    def test_what_the_shell_has_for_flask_is_not_in_the_way(self):
+        config = self.demo(environ={"FLASK_HOST": "0.0.0.0", "REDIS_URL": "redis://localhost"})
+        assert config.server.listen == ("tcp:5000:interface=127.0.0.1",)
+        assert config.cluster.redis_url == ""

@@ -111,7 +111,7 @@ def test_other_methods_are_not_allowed() -> None:
 
 
 def test_a_text_is_served_as_text() -> None:
-    answer = request(Folder({"": web.text("é\n")}), "/")
+    answer = request(Folder({"": web.text(lambda: "é\n")}), "/")
     assert (answer.status, answer.body.decode()) == (200, "é\n")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
@@ -282,8 +282,9 @@ def test_an_ipv4_proxy_is_trusted_also_where_ipv6_hears_it() -> None:
 
 
 @pytest.mark.parametrize("trusted", [[], [ip_network("127.0.0.1")]])
-def test_a_client_of_a_unix_socket_has_no_address_of_its_own(trusted: list[web.Network]) -> None:
+def test_the_proxy_at_a_unix_socket_is_believed(trusted: list[web.Network]) -> None:
     tell = web.client_address(trusted)
     root = Folder({"": web.json(lambda request: (200, tell(request)))})
     peer = UNIXAddress(b"/run/x")
-    assert request(root, "/", b"X-Forwarded-For: 1.2.3.4", peer=peer).json == "local"
+    assert request(root, "/", b"X-Forwarded-For: 1.2.3.4", peer=peer).json == "1.2.3.4"
+    assert request(root, "/", peer=peer).json == "local"

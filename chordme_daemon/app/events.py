@@ -229,12 +229,17 @@ def _in_room(
     return parser
 
 
+def client_id_of(payload: object) -> str | None:
+    """The client's own id in the payload of CONNECT, if it is one."""
+    value = payload.get("client_id") if isinstance(payload, dict) else None
+    return value if isinstance(value, str) and _CLIENT_ID.fullmatch(value) else None
+
+
 def _authenticate(payload: object) -> Authenticate:
     if isinstance(payload, dict) and isinstance(token := payload.get("token"), str):
         if "client_id" not in payload:
             return Authenticate(token)
-        client_id = payload["client_id"]
-        if isinstance(client_id, str) and _CLIENT_ID.fullmatch(client_id):
+        if client_id := client_id_of(payload):
             return Authenticate(token, client_id)
     raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
 

@@ -32,9 +32,14 @@ def token_expiring(expires_at_ms: int) -> Fields:
 
 
 def room_joined(
-    room_id: str, permission: Permission, participants: Sequence[Participant], revision: int
+    room_id: str,
+    permission: Permission,
+    participants: Sequence[Participant],
+    revision: int,
+    *,
+    resync: bool = False,
 ) -> Fields:
-    return {
+    payload: Fields = {
         "room_id": room_id,
         "participant_count": len(participants),
         "permission": permission.wire,
@@ -44,6 +49,7 @@ def room_joined(
         ],
         "revision": revision,
     }
+    return with_present(payload, resync=resync or None)
 
 
 def room_left(room_id: str, reason: str) -> Fields:

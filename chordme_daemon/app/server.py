@@ -110,7 +110,7 @@ class App:
     def accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
         """Take a new connection to the namespace."""
         deadline = self._clock.seconds() + self._access.authenticate_within_s
-        client = Client(connection, deadline)
+        client = Client(connection, deadline, client_id=events.client_id_of(auth))
         self.clients[connection.sid] = client
         connection.emit("connected", self._greeting)
         if auth is not None and "token" in auth:
@@ -275,6 +275,8 @@ class App:
         client.auth_failures = 0
         client.identity = identity
         client.client_id = request.client_id or client.client_id
+        for _, seat in client.seats.values():
+            seat.current = client.client_id is not None
         client.told_of_expiry = False
         self._review_permissions(client, identity)
         expires_at_ms = int(identity.expires_at_s * 1000)
@@ -316,9 +318,12 @@ class App:
             return []
         client.seats[room.id] = (room, seat)
         count = len(participants)
+        # There is no log yet to replay what was missed from.
+        resync = request.revision not in (None, room.revision)
+        joined = payloads.room_joined(room.id, level, participants, room.revision, resync=resync)
         return [
             ("user_joined", payloads.user_joined(room.id, identity.user_id, count, identity.name)),
-            ("room_joined", payloads.room_joined(room.id, level, participants, room.revision)),
+            ("room_joined", joined),
         ]
 
     def _leave(self, client: Client, request: events.LeaveRoom) -> Answer:
@@ -360,6 +365,8 @@ class App:
     async def _submit(self, client: Client, request: events.SubmitOperation) -> Answer:
         identity = client.known(self._wall_s())
         room, _ = client.editing(request.room_id)
+        if request.revision is not None and request.revision > room.revision:
+            raise Refused(Code.STALE_REVISION, "Revision is not of this document")
         self._spend(self._operations, identity)
         draft = Draft(
             operations=[events.to_wire(part) for part in request.parts],

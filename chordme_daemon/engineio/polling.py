@@ -34,7 +34,7 @@ from chordme_daemon.engineio.upgrade import (
     asks_for_websocket,
 )
 from chordme_daemon.engineio.websocket import Opened, WebSocketFactory, WebSocketTransport
-from chordme_daemon.httpchannel import switch_protocol
+from chordme_daemon.httpchannel import close_after, switch_protocol
 
 METHODS: Final = b"GET, POST, OPTIONS, HEAD"
 
@@ -331,7 +331,7 @@ def _refuse(request: Request, refusal: Refusal) -> bytes:
     if refusal.retry_after_s:
         request.setHeader(b"retry-after", str(int(refusal.retry_after_s) + 1).encode())
     if asks_for_websocket(request):
-        request.setHeader(b"connection", b"close")
+        close_after(request)
     body = orjson.dumps({"code": refusal.code, "message": refusal.message})
     if request.method != b"HEAD":
         return body

@@ -276,6 +276,7 @@ class Server:
         self.sockets: dict[str, Socket] = {}
         self._accept = accept
         self._new_sid = new_sid
+        self._stopping = False
         self._waiting: list[Socket] = []
         self._flush_call: IDelayedCall | None = None
         self._last_words: dict[str, tuple[list[Encoded], float]] = {}
@@ -321,11 +322,11 @@ class Server:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many sockets as there may be."""
-        return len(self.sockets) >= self.settings.max_sockets
+        """Whether no more sockets may be opened: there are enough, or the end has begun."""
+        return self._stopping or len(self.sockets) >= self.settings.max_sockets
 
     def tick(self) -> None:
-        """Ping, time out and forget what is due; call it at least every few heartbeat timeouts."""
+        """Ping, time out and forget what is due; call it several times in each interval."""
         now = self.clock.seconds()
         for socket in list(self.sockets.values()):
             try:
@@ -336,7 +337,8 @@ class Server:
             del self._last_words[sid]
 
     def stop(self, reason: str = "server shutting down") -> None:
-        """Close every socket."""
+        """Close every socket, and let nobody in any more."""
+        self._stopping = True
         for socket in list(self.sockets.values()):
             socket.close(reason)
 

@@ -9,7 +9,8 @@ The rules:
   Everything else, from the first byte that differs, goes through Autobahn untouched.
 - Every way of closing has a deadline of two seconds, after which the TCP connection is aborted:
   Autobahn would wait for ever for a peer that neither reads nor leaves.
-- A flood of frames that carry nothing (pings, empty or tiny fragments) ends the connection.
+- A flood of frames that carry nothing (pings, empty or tiny fragments) ends the connection. A
+  client with more messages than it may have in a second is read on in the next.
 - Nothing is written while the transport has more than it can pass on: the session's queue is the
   only send buffer.
 """
@@ -101,6 +102,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     _socket: sockets.socket | None = None
     _receiver: IReceiver | None = None
     _deadline: IDelayedCall | None = None
+    _held: IDelayedCall | None = None
     _fragments = 0
     _frames = _control_frames = 0
     _second = 0.0
@@ -131,9 +133,10 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.connected = 0
         self.writable = False
         self._socket = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        for call in (self._deadline, self._held):
+            if call is not None:
+                call.cancel()
+        self._deadline = self._held = None
         self.factory.partial.pop(self, None)
         self.factory.open.discard(self)
         if self._started:
@@ -144,6 +147,10 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came: by the short path, and from where that ends, through Autobahn."""
+        now = self.factory.clock.seconds()
+        if now - self._second >= 1:
+            self._second = now
+            self._frames = self._control_frames = 0
         if self._rest:
             data, self._rest = self._rest + data, b""
         if not self._through_autobahn:
@@ -154,7 +161,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     def _receive_short(self, data: bytes) -> bytes:
         """Deliver the plain small text frames in front; return what is left for Autobahn."""
         start, size, max_bytes = 0, len(data), self.factory.short_frame_bytes
-        while size - start >= 6:
+        while size - start >= 6 and self._frames < MAX_FRAMES_PER_S:
             length = data[start + 1] - 0x80
             mask_at = start + 2
             if length == 126:
@@ -172,6 +179,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             except UnicodeDecodeError:
                 return data[start:]
             start = end
+            self._frames += 1
             if self._receiver is not None:
                 self._receiver.receive_text(text)
             if self._through_autobahn:  # closed meanwhile
@@ -182,11 +190,28 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _keep(self, rest: bytes) -> bytes:
         """Wait for the end of a small frame; anything else is for Autobahn."""
+        if rest and self._frames >= MAX_FRAMES_PER_S:
+            return self._hold_back(rest)
         if rest and not _may_become_short(rest, self.factory.short_frame_bytes):
             return rest
         self._rest = rest
         self._note_partial(bool(rest))
         return b""
+
+    def _hold_back(self, data: bytes) -> bytes:
+        """Read on when the second is over: who talks without end must not keep others waiting."""
+        self._rest = data
+        if self._held is None:
+            self.transport.pauseProducing()
+            wait_s = self._second + 1 - self.factory.clock.seconds()
+            self._held = self.factory.clock.callLater(max(0.0, wait_s), self._go_on)
+        return b""
+
+    def _go_on(self) -> None:
+        self._held = None
+        data, self._rest = self._rest, b""
+        self.transport.resumeProducing()
+        self.dataReceived(data)
 
     def _receive_long(self, data: bytes) -> None:
         self._start_autobahn()
@@ -211,11 +236,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     # What Autobahn calls
 
     def onFrameBegin(self) -> None:
-        """Count the frame; a flood of them is not worth an answer."""
-        now = self.factory.clock.seconds()
-        if now - self._second >= 1:
-            self._second = now
-            self._frames = self._control_frames = 0
+        """Count the frame; a flood of such frames is not worth an answer."""
         self._frames += 1
         if self.current_frame.opcode > 7:
             self._control_frames += 1

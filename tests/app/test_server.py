@@ -100,6 +100,23 @@ def test_a_client_id_at_connect_makes_a_current_client(house: House) -> None:
     assert [payload["revision"] for name, payload in client.heard() if "update" in str(name)] == [1]
 
 
+def test_a_client_id_at_connect_counts_also_when_the_token_comes_later(house: House) -> None:
+    client = Client(house)
+    client.send("0" + json.dumps({"client_id": "tab-1"}))
+    assert client.ask("authenticate", {"token": house.token("bob")})["ok"]
+    client.join()
+    house.member("ada").ask("collaboration_operation", WELL_FORMED["collaboration_operation"])
+    assert [payload["revision"] for name, payload in client.heard() if "update" in str(name)] == [1]
+
+
+def test_a_client_id_that_comes_after_a_join_counts_from_then_on(house: House) -> None:
+    client = house.member("bob")
+    token = {"token": house.token("bob"), "client_id": "tab-1"}
+    assert client.ask("authenticate", token)["ok"]
+    house.member("ada").ask("collaboration_operation", WELL_FORMED["collaboration_operation"])
+    assert [payload["revision"] for name, payload in client.heard() if "update" in str(name)] == [1]
+
+
 # Ping
 
 

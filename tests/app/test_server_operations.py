@@ -6,6 +6,8 @@ import pytest
 
 from tests.app.conftest import STARTED_S, Client, Heard, House
 
+OPERATION = {"room_id": "song", "operation": {"type": "insert", "position": 0, "content": "[G]"}}
+
 INSERT = {"type": "insert", "position": 0, "content": "[G]"}
 DELETE = {"type": "delete", "position": 3, "length": 2}
 RETAIN = {"type": "retain", "count": 4}
@@ -196,3 +198,22 @@ def test_a_bad_operation_is_refused_with_its_id_and_room(house: House, operation
             },
         )
     ]
+
+
+# Revisions
+
+
+def test_who_joins_with_another_revision_is_told_to_begin_anew(house: House) -> None:
+    writer = house.member("ada", client_id="tab-1")
+    assert writer.ask("collaboration_operation", OPERATION)["revision"] == 1
+    reader = house.client("bob", client_id="tab-2")
+    assert reader.ask("join_room", {"room_id": "song", "revision": 0})["resync"] is True
+    assert "resync" not in reader.ask("join_room", {"room_id": "song", "revision": 1})
+    assert "resync" not in reader.ask("join_room", {"room_id": "song"})
+
+
+def test_o07_an_operation_from_the_future_is_refused(house: House) -> None:
+    writer = house.member("ada", client_id="tab-1")
+    answer = writer.ask("collaboration_operation", {**OPERATION, "revision": 1, "seq": 1})
+    assert (answer["code"], answer["room_id"]) == ("stale_revision", "song")
+    assert writer.ask("collaboration_operation", {**OPERATION, "revision": 0, "seq": 1})["ok"]

@@ -180,6 +180,12 @@ def test_a_poll_is_answered_with_no_more_than_clients_take() -> None:
     assert PollingTransport.max_packets == 16
 
 
+def test_nobody_is_let_in_once_the_end_has_begun(server: Server) -> None:
+    assert not server.full
+    server.stop()
+    assert server.full
+
+
 def test_c12_too_much_for_a_slow_client_aborts_its_transport(
     server: Server, clock: Clock, application: Application
 ) -> None:

@@ -289,3 +289,31 @@ def test_c10_a_client_that_stops_reading_is_given_up_and_its_bytes_are_bounded(
     assert peer.wire.aborted
     assert len(peer.wire.take()) < 300
     assert peer.gone
+
+
+# More messages than a second may have
+
+
+def test_w18_who_talks_without_end_is_read_on_in_the_next_second(peer: Peer) -> None:
+    peer.clock.advance(1)
+    peer.send(b"".join(text(str(number)) for number in range(2 * MAX_FRAMES_PER_S + 10)))
+    assert len(peer.ears.heard) == MAX_FRAMES_PER_S
+    assert peer.wire.producerState == "paused"
+    peer.clock.advance(1)
+    assert len(peer.ears.heard) == 2 * MAX_FRAMES_PER_S
+    peer.clock.advance(1)
+    assert peer.ears.heard == [str(number) for number in range(2 * MAX_FRAMES_PER_S + 10)]
+    assert peer.wire.producerState == "producing"
+
+
+def test_w18_what_comes_while_one_is_held_back_keeps_its_order(peer: Peer) -> None:
+    peer.send(text("x") * MAX_FRAMES_PER_S + text("1"), text("2"), frame(PING, b"") + text("3"))
+    peer.clock.advance(1)
+    assert peer.ears.heard[MAX_FRAMES_PER_S:] == ["1", "2", "3"]
+
+
+def test_nothing_is_left_of_one_that_leaves_while_it_is_held_back(peer: Peer) -> None:
+    peer.send(text("x") * (MAX_FRAMES_PER_S + 1))
+    peer.wire.hang_up()
+    assert peer.gone
+    assert peer.clock.getDelayedCalls() == []

@@ -126,6 +126,55 @@ def test_a_port_that_is_taken_is_named(setting: str) -> None:
     assert os.strerror(98) in line
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"server.listen": "ssl:5000"},
+        {"server.listen": "tcp:5000:interface=127.0.0.1 systemd:domain=INET:index=0"},
+        {"server.admin": "tcp:5000:interface=::1"},
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_said_before_anything_listens(
+    setting: dict[str, object],
+) -> None:
+    listen = {
+        "server.listen": f"tcp:{free_port()}:interface=127.0.0.1",
+        "server.admin": f"tcp:{free_port()}:interface=127.0.0.1",
+    }
+    ended = subprocess.run(
+        command_line({**listen, **setting}),
+        cwd=ROOT,
+        env=environment(**GOOD),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode not in (0, None)
+    assert "Traceback" not in ended.stdout
+    assert "Listening on" not in ended.stdout
+
+
+def test_a_daemon_in_the_background_says_so_when_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = command_line({"server.listen": f"tcp:{port}:interface=127.0.0.1"})
+        background = [option for option in command if option not in ("--nodaemon", "--pidfile=")]
+        ended = subprocess.run(
+            background,
+            cwd=tmp_path,
+            env={**environment(**GOOD), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert ended.returncode not in (0, None)
+    assert "Cannot listen" in (tmp_path / "twistd.log").read_text()
+    assert not (tmp_path / "twistd.pid").exists()
+
+
 def test_the_file_that_comes_with_it_is_right(tmp_path: Path) -> None:
     ini = ROOT / "etc/chordme.ini"
     said, _ = refused({"limits.joins": "wrong"}, GOOD, f"--config={ini}")

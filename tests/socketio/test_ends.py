@@ -85,9 +85,6 @@ End = Callable[[House, Client, Connection], object]
 ENDS: dict[str, tuple[str, End]] = {
     "the network fails": ("transport error", lambda _, it, __: it.socket.lost("transport error")),
     "reads too slowly": ("transport error", overflow),
-        "transport error",
-        lambda house, it, connection: overflow(house, it, connection),
-    ),
     "sends a ping": ("transport error", lambda _, it, __: it.socket.receive_text("2")),
     "hangs up": ("transport close", lambda _, it, __: it.socket.lost("transport close")),
     "says goodbye": ("transport close", lambda _, it, __: it.socket.receive_text("1")),
