@@ -29,6 +29,7 @@ The house, and which way its imports point (down; never up, never round)::
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
         websocket.py      the WebSocket transport; the only file that subclasses Autobahn
         server.py         the open sockets, and the pump that moves their packets
+        frame.py          small masked text frames: their payload, and what may become one
         session.py        one client as a state machine: packets and instants in, events out (pure)
         packet.py         Engine.IO v4 packets and payloads                             (pure)
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body

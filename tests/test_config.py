@@ -1,45 +1,21 @@
 """The configuration: where a value comes from, and what is refused in which words."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from chordme_daemon.config import SETTINGS, VARIABLES, ConfigError, default_ini, load
 from chordme_daemon.settings import HOW_TO_MAKE_ONE
-
-SECRET = "8rKq2vXhT0bN5yLzWcUeJ4dGmA7sPf9iQxVnB1tRoE6"
-OTHER_SECRET = "Zt3mWq8LxR5vKcJ1nYbH7uFgD0sPaE4iTzXoB9rVhN2"
-KEYED = {"CHORDME_AUTH_SECRET": SECRET}
-ETC = Path(__file__).parent.parent / "etc/chordme.ini"
-RANDOM_BYTES = f"at least 32 random bytes, and this {{}}; make one: {HOW_TO_MAKE_ONE}"
-LOOPBACK = "only loopback in demo mode, such as tcp:5000:interface=127.0.0.1"
-
-
-def configured(text=None, environ=None, overrides=(), *, directory=None, **more):
-    """The configuration of an ini file's text, an environment and a command line."""
-    ini = None
-    if text is not None:
-        ini = directory / "x.ini"
-        ini.write_bytes(text if isinstance(text, bytes) else text.encode())
-    environ = KEYED if environ is None else environ
-    return load(ini=ini, environ=environ, overrides=overrides, **{"demo": False, **more})
-
-
-def refused(*args, **more):
-    """The one line that says why."""
-    with pytest.raises(ConfigError) as caught:
-        configured(*args, **more)
-    line = str(caught.value)
-    assert line.isprintable()
-    return line
-
-
-def value(config, name):
-    """The value of a setting by its name in a file."""
-    section, _, _ = name.partition(".")
-    return getattr(getattr(config, section), SETTINGS[name].name)
-
+from tests.configuration import (
+    ETC,
+    KEYED,
+    OTHER_SECRET,
+    RANDOM_BYTES,
+    SECRET,
+    configured,
+    refused,
+    value,
+)
 
 # A name, then a value for each of: ini, environment, command line.
 EACH = {

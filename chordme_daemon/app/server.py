@@ -236,8 +236,7 @@ class App:
             case Refused() as refused:
                 pass
             case ClusterUnavailable():
-                message = "Temporarily unavailable"
-                refused = Refused(Code.UNAVAILABLE, message, retry_after_ms=1000)
+                refused = Refused(Code.UNAVAILABLE, "Temporarily unavailable", retry_after_ms=1000)
             case _:
                 self.log.failure("A request failed", failure, connection=client.connection.sid)
                 refused = Refused(Code.INTERNAL, "Internal error")

@@ -20,12 +20,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import IReceiver, ITransport, Socket
 from chordme_daemon.engineio.session import UNLIMITED
@@ -40,32 +40,6 @@ MAX_FRAMES_PER_S: Final = 2000
 SEND_BUFFER_BYTES: Final = 128 * 1024
 
 POLICY_VIOLATION: Final = 1008
-
-_utf8: Final = Utf8Validator()
-
-
-def _unmask(mask: bytes, payload: bytes) -> bytes:
-    """XOR a short payload with its mask, as two integers."""
-    size = len(payload)
-    return (int.from_bytes(payload) ^ int.from_bytes((mask * (size // 4 + 1))[:size])).to_bytes(
-        size
-    )
-
-
-def _may_become_short(rest: bytes, max_bytes: int) -> bool:
-    """Whether these bytes may be the beginning of a frame for the short path."""
-    if rest[0] != 0x81 or len(rest) < 2:
-        return rest[0] == 0x81
-    length, start = rest[1] - 0x80, 6
-    if length == 126:
-        if len(rest) < 4:
-            return True
-        length, start = int.from_bytes(rest[2:4]), 8
-    if not 0 <= length <= max_bytes or (length < 126) != (start == 6):
-        return False
-    # Invalid UTF-8 is refused at its first byte, not at the end of its frame.
-    _utf8.reset()
-    return bool(_utf8.validate(_unmask(rest[start - 4 : start], rest[start:]))[0])
 
 
 # Called with a transport that has just opened; returns who receives its frames, if anybody does.
@@ -175,7 +149,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             if data[start] != 0x81 or length > max_bytes or end > size:
                 break
             try:
-                text = _unmask(data[mask_at : mask_at + 4], data[mask_at + 4 : end]).decode()
+                text = unmask(data[mask_at : mask_at + 4], data[mask_at + 4 : end]).decode()
             except UnicodeDecodeError:
                 return data[start:]
             start = end
@@ -192,7 +166,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Wait for the end of a small frame; anything else is for Autobahn."""
         if rest and self._frames >= MAX_FRAMES_PER_S:
             return self._hold_back(rest)
-        if rest and not _may_become_short(rest, self.factory.short_frame_bytes):
+        if rest and not may_become_short(rest, self.factory.short_frame_bytes):
             return rest
         self._rest = rest
         self._note_partial(bool(rest))
