@@ -13,6 +13,8 @@ forms out of them. The rules here:
   digits, codings other than chunked, a Host that is missing, doubled or implausible, a target
   that is not visible ASCII.
 - What is refused is never rendered, not even what came in the same segment.
+- Who does not read the answers is not served any further: Twisted would go on through all that
+  is pipelined, and keep the answers in memory.
 - A refused connection is gone two seconds later at the latest, read or unread.
 - HTTP/1.1 only, whatever else Twisted could negotiate.
 """
@@ -155,6 +157,19 @@ class BoundedChannel(HTTPChannel):
         self._done = not self.persistent
         self._allow(IDLE_S if self.persistent else self.site.request_within_s)
         super().requestDone(request)
+
+    def pauseProducing(self) -> None:
+        """Read, parse and answer nothing more while the peer does not read its answers."""
+        super().pauseProducing()
+        self.paused = True
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on, first with what came before the pause."""
+        self.paused = False
+        super().resumeProducing()
+        if not self._handlingRequest and not self._done:
+            self.dataReceived(b"")
 
     def refuse(self, status: bytes) -> None:
         """Answer with a bare status, and have nothing more to do with this client."""

@@ -483,6 +483,16 @@ def test_reading_goes_on_up_to_16_kib_and_again_after_the_answer(peer: Peer, siz
     assert peer.statuses[:3] == [b"200"] * 3
 
 
+def test_who_does_not_read_is_not_answered_any_further(peer: Peer) -> None:
+    peer.channel.pauseProducing()  # as the transport does when its buffer is full
+    peer.send(get(b"/a") + get(b"/b"))
+    assert peer.statuses == []
+    assert peer.transport.producerState == "paused"
+    peer.channel.resumeProducing()
+    assert peer.statuses == [b"200", b"200"]
+    assert peer.transport.producerState == "producing"
+
+
 # Switching
 
 

@@ -305,6 +305,13 @@ class TestRepetition:
         texts = [line.split(" n ")[1] for line in stream.getvalue().splitlines()]
         assert texts == ["out of files", "out of files (2 more like it)", "something else"]
 
+    def test_lines_that_differ_in_a_number_are_the_same(self):
+        stream, instants = io.StringIO(), iter([0.0, 0.1, 0.2])
+        source = Logger("n", observer=observer("info", "text", stream, instants.__next__))
+        for port in (40001, 40002, 40003):
+            source.warn("out of files: closed {port}", port=port)
+        assert len(stream.getvalue().splitlines()) == 1
+
     def test_json_has_the_count_as_a_field(self):
         stream, instants = io.StringIO(), iter([0.0, 0.1, 1.0])
         source = Logger("n", observer=observer("info", "json", stream, instants.__next__))
