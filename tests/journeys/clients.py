@@ -169,6 +169,8 @@ class ClientProgram:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if not line.endswith(b"\n"):
+                return  # it was killed in the middle of saying it
             said = orjson.loads(line)
             with self.news:
                 heard = Heard(said["kind"], said["name"], said["args"])
