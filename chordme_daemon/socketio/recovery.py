@@ -6,8 +6,8 @@ the last offset that it saw, and is sent what came after, before it is told that
 """
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -52,3 +52,60 @@ class Backlog:
                 return missed[::-1]
             missed.extend(reversed(packets))
         return None
+
+
+class Recoverable(Protocol):
+    """A connection that may be lost."""
+
+    namespace: str
+    pid: str | None
+    backlog: Backlog | None
+
+    def end(self, reason: str) -> None:
+        """Be over."""
+
+
+_Connection = TypeVar("_Connection", bound=Recoverable)
+
+
+class Lost(Generic[_Connection]):
+    """The lost connections by private id: until when they are kept, and how they were lost."""
+
+    def __init__(self, recovery: Recovery | None) -> None:
+        self.recovery = recovery
+        self._kept: dict[str, tuple[_Connection, float, str]] = {}
+
+    def keep(self, connection: _Connection, reason: str, now: float) -> bool:
+        """Keep one for its client to come back, if that is wanted."""
+        if self.recovery is None or connection.pid is None or reason not in RECOVERABLE:
+            return False
+        self._kept[connection.pid] = (connection, now + self.recovery.keep_s, reason)
+        return True
+
+    def give_up(self, connection: _Connection, reason: str) -> None:
+        """Wait no longer for one; harmless if nobody does."""
+        if self._kept.pop(connection.pid or "", None) is not None:
+            connection.end(reason)
+
+    def expire(self, now: float) -> None:
+        """Give up those that were kept for long enough."""
+        for connection, until, reason in list(self._kept.values()):
+            if now >= until:
+                self.give_up(connection, reason)
+
+    def claim(
+        self, namespace: str, auth: Mapping[str, object] | None
+    ) -> tuple[_Connection, list[Encoded]] | None:
+        """Give one back to its client, with what it missed, if it can be given back whole."""
+        pid = (auth or {}).get("pid")
+        if not isinstance(pid, str) or pid not in self._kept:
+            return None
+        connection, _, reason = self._kept[pid]
+        if connection.namespace != namespace or connection.backlog is None:
+            return None
+        missed = connection.backlog.after((auth or {}).get("offset"))
+        if missed is None:
+            self.give_up(connection, reason)
+            return None
+        del self._kept[pid]
+        return connection, missed

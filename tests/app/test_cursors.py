@@ -127,7 +127,7 @@ def test_a_client_that_waits_has_one_timer_and_none_when_nothing_waits(house: Ho
     client = house.member("ada")
     spend(house, client)
     assert house.clock.getDelayedCalls() == []
-    for line in range(1000):
+    for line in range(300):
         move(client, line)
     assert len(house.clock.getDelayedCalls()) == 1
     house.advance(2)

@@ -151,7 +151,7 @@ class House:
         """Everything that the servers hold."""
         server: Any = self.server
         engine: Any = self.engine
-        tables = [server.unconnected, server.assembling, server._suspended]
+        tables = [server.unconnected, server.assembling, server.lost._kept]
         tables += [engine.sockets, engine._waiting, engine._last_words]
         return [each for table in tables for each in table]
 

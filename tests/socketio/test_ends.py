@@ -15,12 +15,49 @@ def test_a_client_that_leaves_is_told_nothing_more_and_may_come_back(house: Hous
     connection.emit("too late")
     assert client.heard() == []
     assert house.ends(connection) == ["client namespace disconnect"]
+    house.advance(9)
+    client, again = house.connect("0", client)
     house.advance(60)
     assert not client.closed
-    client, again = house.connect("0", client)
     assert again.sid != connection.sid
     client.send('2["e"]')
     assert (house.called(connection), house.called(again)) == ([], [("e", [])])
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda client, _: client.send("1"),
+        lambda _, connection: connection.disconnect(),
+    ],
+    ids=["by itself", "because it was told to"],
+)
+def test_a_link_that_has_left_its_last_namespace_is_closed_at_the_timeout(
+    house: House, leave: Callable[[Client, Connection], object]
+) -> None:
+    client, connection = house.connect()
+    _, custom = house.connect("0/custom", client)
+    leave(client, connection)
+    house.advance(60)
+    assert not client.closed
+    client.send("1/custom,")
+    house.advance(9.9)
+    assert not client.closed
+    house.advance(0.1)
+    assert client.closed
+    assert house.ends(custom) == ["client namespace disconnect"]
+    assert house.tables() == []
+
+
+def test_to_be_refused_does_not_put_the_timeout_off(house: House) -> None:
+    client, _ = house.connect()
+    client.send("1")
+    house.advance(9)
+    house.on_connect = lambda connection: connection.disconnect()
+    client.send("0")
+    house.advance(1)
+    assert client.closed
+    assert house.tables() == []
 
 
 def test_an_old_connection_has_no_power_over_the_next_of_its_namespace(house: House) -> None:
@@ -177,8 +214,31 @@ def test_a_connection_may_be_ended_before_it_is_accepted(house: House, close: bo
     assert heard == [answer(connection), '2["sorry"]', "1"]
     assert client.closed is close
     assert house.ends(connection) == ["server namespace disconnect"]
+    house.advance(9.9)
+    assert client.closed is close
     house.on_connect = lambda _: None
     assert close or client.tell("0") == [answer(house.connections[-1])]
+
+
+def test_a_link_whose_connection_is_ended_before_it_is_accepted_is_closed_at_the_timeout(
+    house: House,
+) -> None:
+    house.on_connect = lambda connection: connection.disconnect()
+    client, _ = house.connect()
+    house.advance(9.9)
+    assert not client.closed
+    house.advance(0.1)
+    assert client.closed
+    assert house.tables() == []
+
+
+def test_the_end_of_a_link_in_the_end_of_its_last_connection_leaves_nothing(house: House) -> None:
+    house.on_event = lambda connection, _: house.connections[0].close() or client.socket.close()
+    client, connection = house.connect()
+    client.send("1")
+    assert client.closed
+    assert house.ends(connection) == ["client namespace disconnect"]
+    assert house.tables() == []
 
 
 def test_a_link_may_be_closed_before_its_connection_is_accepted(house: House) -> None:

@@ -27,9 +27,13 @@ CONNECT, DISCONNECT, CONNECT_ERROR = (
 )
 
 
+def all_awaited() -> Decoder:
+    return Decoder(lambda namespace, number: True)
+
+
 def decode(*messages: str | bytes) -> Packet:
     """The packet that the last of the messages completes."""
-    decoder = Decoder()
+    decoder = all_awaited()
     for message in messages[:-1]:
         assert decoder.feed(message) is None
     packet = decoder.feed(messages[-1])
@@ -122,7 +126,7 @@ garbage = st.lists(st.one_of(wild_text, almost, pieces, st.binary(max_size=8)), 
 def test_garbage_raises_packet_error_and_nothing_else_and_the_rest_can_be_sent_on(
     messages: list[str | bytes],
 ) -> None:
-    decoder = Decoder()
+    decoder = all_awaited()
     for message in messages:
         try:
             packet = decoder.feed(message)
@@ -140,7 +144,7 @@ def test_a_damaged_packet_raises_packet_error_and_nothing_else(
     whole = text.decode()
     at = data.draw(st.integers(0, len(whole)))
     damaged = whole[:at] + data.draw(almost) + whole[at + data.draw(st.integers(0, 3)) :]
-    decoder = Decoder()
+    decoder = all_awaited()
     try:
         for message in [damaged, *binary]:
             decoder.feed(message)
@@ -210,7 +214,7 @@ refused = {row: text.split(" ") for row, text in REFUSED.items()}
 
 @pytest.mark.parametrize("text", rows(refused) + rows(REFUSED_AND_LONG))
 def test_a_text_that_is_no_packet_is_refused(text: str) -> None:
-    decoder = Decoder()
+    decoder = all_awaited()
     with pytest.raises(PacketError):
         decoder.feed(text)
     assert decoder.waiting is None
@@ -284,6 +288,23 @@ def test_an_odd_packet_is_read_as_it_stands(case: tuple[str, Packet]) -> None:
     assert repr(decode(text)) == repr(packet)
 
 
+def test_s14_an_acknowledgement_that_nobody_waits_for_is_not_read() -> None:
+    asked: list[tuple[str, int | None]] = []
+
+    def awaited(namespace: str, number: int | None) -> bool:
+        asked.append((namespace, number))
+        return number == 1
+
+    decoder = Decoder(awaited)
+    assert decoder.feed('31["x"]') == Packet(ACK, "/", ["x"], 1)
+    assert decoder.feed("3/a,2[[[") == Packet(ACK, "/a", [], 2)
+    assert decoder.feed("3") == Packet(ACK, "/", [])
+    assert decoder.feed("61-/a,2garbage") is None
+    assert decoder.feed(b"x") == Packet(ACK, "/a", [], 2)
+    assert decoder.feed('2["e"]') == event("e")
+    assert asked == [("/", 1), ("/a", 2), ("/", None), ("/a", 2)]
+
+
 def placeholder(num: str) -> str:
     return f'51-["e",{{"_placeholder":true,"num":{num}}}]'
 
@@ -300,7 +321,7 @@ WRONG_PLACEHOLDERS = {
 
 @pytest.mark.parametrize("text", rows(WRONG_PLACEHOLDERS))
 def test_a_placeholder_without_an_attachment_of_its_own_is_refused(text: str) -> None:
-    decoder = Decoder()
+    decoder = all_awaited()
     assert decoder.feed(text) is None
     with pytest.raises(PacketError):
         decoder.feed(b"attachment")
@@ -321,7 +342,7 @@ def test_an_attachment_that_no_placeholder_refers_to_is_dropped() -> None:
 
 
 def test_s19_text_is_refused_while_attachments_are_awaited() -> None:
-    decoder = Decoder()
+    decoder = all_awaited()
     assert decoder.feed('52-["e"]') is None
     assert decoder.waiting == event("e")
     assert decoder.feed(b"one") is None
@@ -330,7 +351,7 @@ def test_s19_text_is_refused_while_attachments_are_awaited() -> None:
 
 
 def test_s19_an_attachment_that_nothing_asked_for_is_refused() -> None:
-    decoder = Decoder()
+    decoder = all_awaited()
     with pytest.raises(PacketError):
         decoder.feed(b"x")
     assert decoder.feed('51-["e"]') is None

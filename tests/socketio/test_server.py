@@ -115,6 +115,30 @@ def test_s02_a_ninth_refusal_closes(house: House) -> None:
     assert house.ends(connection) == ["forced close"]
 
 
+def test_s02_a_ninth_connect_closes_whether_or_not_the_others_were_left(house: House) -> None:
+    client, _ = house.connect()
+    house.connect("0/custom", client)
+    for _ in range(6):
+        client.send("1")
+        house.connect("0", client)
+    assert len(house.connections) == 8
+    assert not client.closed
+    client.send("1", "0")
+    assert client.closed
+    assert len(house.connections) == 8
+    assert house.tables() == []
+
+
+def test_refusals_and_accepted_connects_are_counted_apart(house: House) -> None:
+    client, _ = house.connect()
+    for number in range(7):
+        client.send(f"0/a{number},", "1")
+        house.connect("0", client)
+    client.send("0/a7,")
+    assert not client.closed
+    assert client.tell("2[1]") == []
+
+
 def test_a_link_that_never_connects_is_closed_at_the_timeout(house: House) -> None:
     silent = Client(house)
     connected, _ = house.connect()
@@ -229,7 +253,10 @@ def test_a_call_is_answered_once_and_each_by_its_own_answer(house: House) -> Non
     assert not client.closed
 
 
-@pytest.mark.parametrize("text", ['399["x"]', '3["x"]', "39007199254740991[]"])
+@pytest.mark.parametrize(
+    "text",
+    ['399["x"]', '3["x"]', "3/,39007199254740991[]", '31["x"]', "3", "37[[]", f"37{'[' * 9000}"],
+)
 def test_s14_an_answer_that_nobody_waits_for_is_ignored(house: House, text: str) -> None:
     client, connection = house.connect()
     assert client.tell(text) == []
@@ -237,6 +264,13 @@ def test_s14_an_answer_that_nobody_waits_for_is_ignored(house: House, text: str)
     client.send(text)
     assert not client.closed
     assert house.told[connection.sid] == []
+
+
+def test_s14_so_are_its_attachments(house: House) -> None:
+    client, _ = house.connect()
+    assert client.tell(f"61-7[{PLACEHOLDER}]", b"x", "62-[[", b"x", b"y") == []
+    assert not client.closed
+    assert house.server.assembling == {}
 
 
 def test_an_answer_does_not_cross_namespaces(house: House) -> None:
