@@ -7,7 +7,7 @@ its socket, which gives what the session makes of them to the function that `acc
 
 import secrets
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import orjson
@@ -25,6 +25,7 @@ from chordme_daemon.engineio.packet import (
 )
 from chordme_daemon.engineio.session import (
     UNLIMITED,
+    Answered,
     Closed,
     Event,
     Heartbeat,
@@ -142,6 +143,12 @@ class Socket:
         elif not self._scheduled:
             self._schedule()
 
+    def barrier(self, answered: Callable[[], None]) -> None:
+        """Hear when the client has got as far as what is sent next, by a ping in front of it."""
+        self._session.ping(answered)
+        if not self._scheduled:
+            self._schedule()
+
     def close(self, reason: str = "forced close") -> None:
         """Send what waits, say goodbye, and be over."""
         if self._session.close(reason) is not None:
@@ -162,6 +169,8 @@ class Socket:
                 self._say_goodbye(reason, by_client=packet.type is PacketType.CLOSE)
             case None:
                 pass
+            case Answered(mark):
+                self._call(mark)
             case _:
                 self._deliver(event)
 
@@ -226,6 +235,13 @@ class Socket:
             self._receive(event)
         except Exception:
             self._server.log.failure("An event of a socket failed")
+            self.close()
+
+    def _call(self, answered: Any) -> None:
+        try:
+            answered()
+        except Exception:
+            self._server.log.failure("What follows an answered ping failed")
             self.close()
 
     def _say_goodbye(self, reason: str, *, by_client: bool = False) -> None:

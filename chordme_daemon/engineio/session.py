@@ -8,9 +8,12 @@ The rules (Engine.IO v4):
   the candidate sends `2probe`, is answered `3probe`, sends `5`, and then is the transport.
   A candidate that does anything else is dropped, and the session stays where it was.
 - What waits to be sent waits here and nowhere else, in order, through any change of transport.
+- Pings are answered in order, so a pong also tells how far the client has got in what it was sent:
+  a ping that is queued for that carries a mark. Any answer shows that the client is there.
 - Once closed, nothing comes in and nothing more is queued.
 """
 
+from collections import deque
 from enum import Enum, auto
 
 import attrs
@@ -53,13 +56,20 @@ class Upgraded:
 
 
 @attrs.frozen
+class Answered:
+    """The client answered the ping that was queued with this mark."""
+
+    mark: object
+
+
+@attrs.frozen
 class Closed:
     """The session is over; the reason is one of Socket.IO's."""
 
     reason: str
 
 
-Event = Message | Upgraded | Closed
+Event = Message | Upgraded | Answered | Closed
 
 
 class Probe(Enum):
@@ -80,6 +90,7 @@ class Session:
         "_max_queued_bytes",
         "_newest",
         "_ping_at",
+        "_pings",
         "_probed",
         "_queue",
         "_queued_bytes",
@@ -101,6 +112,8 @@ class Session:
         self._queued_bytes = 0
         self._newest: dict[object, int] | None = None
         self._ping_at: float | None = None
+        # The marks of unanswered pings, None for one of the heartbeat; None while there is no mark.
+        self._pings: deque[object] | None = None
         self._deadline = 0.0
         self._idle_packets = 0
         self._expect_ping(now)
@@ -119,6 +132,9 @@ class Session:
         match packet.type:
             case PacketType.MESSAGE:
                 return Message(packet.data)
+            case PacketType.PONG if self._pings is not None:
+                self._expect_ping(now)
+                return self._answered(self._pings)
             case PacketType.PONG if self._ping_at is None:
                 self._expect_ping(now)
             case PacketType.CLOSE:
@@ -133,6 +149,12 @@ class Session:
                 if self._idle_packets > MAX_IDLE_PACKETS:
                     return self.close("transport error")
         return None
+
+    def _answered(self, pings: deque[object]) -> Answered | None:
+        mark = pings.popleft()
+        if not pings:
+            self._pings = None
+        return None if mark is None else Answered(mark)
 
     def receive_probe(self, packet: Packet) -> Probe:
         """Take a packet from a WebSocket that wants to take over."""
@@ -165,6 +187,8 @@ class Session:
         if self._ping_at is not None:
             self._ping_at = None
             self._append(PING)
+            if self._pings is not None:
+                self._pings.append(None)
         return None
 
     def close(self, reason: str) -> Closed | None:
@@ -195,6 +219,15 @@ class Session:
             return self.close("transport error")
         return None
 
+    def ping(self, mark: object) -> None:
+        """Queue a ping whose answer is an event with this mark."""
+        if self.closed:
+            return
+        if self._pings is None:
+            self._pings = deque() if self._ping_at is not None else deque([None])
+        self._pings.append(mark)
+        self._append(PING)
+
     def drain(self, max_bytes: int = DRAIN_BYTES, max_packets: int = UNLIMITED) -> list[Encoded]:
         """Take what waits, in order: all, or the first packets that make one of the numbers."""
         if self._queued_bytes <= max_bytes and len(self._queue) <= max_packets:
@@ -206,6 +239,10 @@ class Session:
         while taken < max_bytes and count < max_packets:
             taken += len(self._queue[count].body) + PACKET_OVERHEAD_BYTES
             count += 1
+        if count > 1 and self._queue[count - 1] is PING:
+            # It says how far the client got; what follows it is to arrive together with it.
+            count -= 1
+            taken -= len(PING.body) + PACKET_OVERHEAD_BYTES
         packets = self._queue[:count]
         del self._queue[:count]
         self._queued_bytes -= taken
