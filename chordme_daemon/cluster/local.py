@@ -1,10 +1,16 @@
-"""A cluster of one: what is said here is heard here, at once."""
+"""A cluster of one: what is said here is heard here, and kept in a journal."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chordme_daemon.cluster.interface import (
+    KEPT_NOTES,
     Arrived,
     Departed,
     Draft,
@@ -14,67 +20,207 @@ from chordme_daemon.cluster.interface import (
     Member,
     Note,
     Participant,
+    Record,
+    RoomEvent,
+    RoomFull,
+    Snapshot,
 )
+from chordme_daemon.cluster.journal import Journal
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Room:
-    hear: Hear
+    hear: Hear | None = None
+    # The head, and where it will be when what is being written is kept.
     revision: int = 0
-    users: dict[str, Member] = attrs.field(factory=dict)
-    connections: dict[str, set[str]] = attrs.field(factory=dict)
+    tail: int = 0
+    # The members of each user, in the order in which they came; those who are lost, with the
+    # instant until which they are waited for.
+    users: dict[str, dict[str, Member]] = attrs.field(factory=dict)
+    lost: dict[str, tuple[Member, float]] = attrs.field(factory=dict)
+    messages: deque[Note] = attrs.field(factory=lambda: deque(maxlen=KEPT_NOTES))
+
+    def tell(self, event: RoomEvent) -> None:
+        if self.hear is not None:
+            self.hear(event)
+
+    def has(self, member: Member) -> bool:
+        return member.key in self.users.get(member.user, ())
+
+    def participants(self) -> list[Participant]:
+        """The users; of each, what its first member says of it."""
+        firsts = [(next(iter(members.values())), len(members)) for members in self.users.values()]
+        return [Participant(first.user_id, first.name, count) for first, count in firsts]
 
 
 @implementer(ICluster)
 class LocalCluster:
-    """One daemon alone."""
+    """One daemon alone.
 
-    def __init__(self) -> None:
+    `clock` is monotonic; `wall_s()` is the time of day, from which notes get their numbers, so
+    that they grow over a restart as well. A lost member is waited for `grace_s`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: IReactorTime,
+        wall_s: Callable[[], float],
+        grace_s: float = 15.0,
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._wall_s = wall_s
+        self._grace_s = grace_s
         self._rooms: dict[str, _Room] = {}
+        # The rooms of the resumable members, and those whose kept notes are to be written.
+        self._rooms_of: dict[str, set[str]] = {}
+        self._unwritten: set[str] = set()
 
-    def open(self, room: str, hear: Hear) -> Deferred[int]:
+    def start(self) -> None:
+        """Wait for those who were there when the last daemon ended."""
+        for room, member, revision in self._journal.memberships():
+            state = self._rooms.setdefault(room, _Room(revision=revision, tail=revision))
+            self._add(room, state, member)
+            self._lose(state, member)
+
+    def tick(self) -> None:
+        """Give up those who do not come back, and write the kept notes."""
+        now = self._clock.seconds()
+        for room, state in list(self._rooms.items()):
+            for member in [member for member, until in state.lost.values() if now >= until]:
+                self._remove(room, state, member)
+        while self._unwritten:
+            self._write_messages(self._unwritten.pop())
+
+    # ICluster
+
+    def open(self, room: str, hear: Hear) -> Deferred[Record]:
         """Hear a room from now on."""
-        self._rooms[room] = _Room(hear)
-        return succeed(0)
+        state = self._rooms.setdefault(room, _Room())
+        state.hear = hear
+
+        def loaded(record: Record) -> Record:
+            state.revision = state.tail = record.revision
+            state.messages.extend(record.messages)
+            return record
+
+        return self._journal.load(room).addCallback(loaded)
 
     def close(self, room: str) -> None:
         """Hear a room no more."""
-        del self._rooms[room]
-
-    def join(self, room: str, member: Member) -> Deferred[list[Participant]]:
-        """Add a connection to a room."""
         state = self._rooms[room]
-        connections = state.connections.setdefault(member.user, set())
-        connections.add(member.connection)
-        if member.user not in state.users:
-            state.users[member.user] = member
-            state.hear(Arrived(member, len(state.users)))
-        return succeed(
-            [
-                Participant(user.user_id, user.name, len(state.connections[key]))
-                for key, user in state.users.items()
-            ]
-        )
+        state.hear = None
+        if room in self._unwritten:
+            self._unwritten.remove(room)
+            self._write_messages(room)
+        state.messages.clear()
+        self._forget_if_empty(room, state)
 
-    def leave(self, room: str, member: Member) -> None:
-        """Take a connection out of a room."""
+    def read(self, room: str) -> Deferred[Record]:
+        """What is kept of a room."""
+        return self._journal.load(room)
+
+    def join(self, room: str, member: Member, at_most: int) -> Deferred[list[Participant]]:
+        """Add a member to a room."""
         state = self._rooms[room]
-        connections = state.connections[member.user]
-        connections.discard(member.connection)
-        if not connections:
-            del state.connections[member.user], state.users[member.user]
-            state.hear(Departed(member, len(state.users)))
+        if not state.has(member):
+            is_new = member.user not in state.users
+            if is_new and len(state.users) >= at_most:
+                return fail(RoomFull())
+            self._add(room, state, member)
+            if member.resumable:
+                _unanswered(self._journal.remember(room, member))
+            if is_new:
+                state.tell(Arrived(member, len(state.users)))
+        state.lost.pop(member.key, None)
+        return succeed(state.participants())
+
+    def leave(self, room: str, member: Member, *, lost: bool = False) -> None:
+        """Take a member out of a room."""
+        state = self._rooms.get(room)
+        if state is None or not state.has(member):
+            return
+        if lost and member.resumable:
+            self._lose(state, member)
+        else:
+            self._remove(room, state, member)
+
+    def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
+        """The rooms in which a member is."""
+        rooms = self._rooms_of.get(key, set())
+        return succeed({room: self._rooms[room].revision for room in sorted(rooms)})
 
     def publish(self, room: str, note: Note) -> None:
         """Say something to all members."""
-        self._rooms[room].hear(note)
-
-    def commit(self, room: str, head: int, draft: Draft) -> Deferred[Entry | None]:
-        """Append to the room's log, which is not kept: its revision is all there is to it."""
         state = self._rooms[room]
-        if head != state.revision:
+        if note.kept:
+            last = (state.messages[-1].number or 0) if state.messages else 0
+            note = attrs.evolve(note, number=max(last + 1, int(self._wall_s() * 1000)))
+            state.messages.append(note)
+            self._unwritten.add(room)
+        state.tell(note)
+
+    def commit(
+        self, room: str, head: int, drafts: Sequence[Draft]
+    ) -> Deferred[Sequence[Entry] | None]:
+        """Append to the room's log."""
+        state = self._rooms[room]
+        if head != state.tail or state.tail != state.revision:
             return succeed(None)
-        state.revision += 1
-        entry = Entry(state.revision, draft)
-        state.hear(entry)
-        return succeed(entry)
+        entries = [Entry(head + number, draft) for number, draft in enumerate(drafts, 1)]
+        state.tail = head + len(entries)
+
+        def kept(_: None) -> Sequence[Entry] | None:
+            for entry in entries:
+                state.revision = entry.revision
+                state.tell(entry)
+            return entries
+
+        def refused(failure: Failure) -> Failure:
+            state.tail = state.revision
+            return failure
+
+        return self._journal.append(room, entries).addCallbacks(kept, refused)
+
+    def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
+        """Keep a snapshot."""
+        _unanswered(self._journal.compact(room, snapshot, base))
+
+    # Inside
+
+    def _add(self, room: str, state: _Room, member: Member) -> None:
+        state.users.setdefault(member.user, {})[member.key] = member
+        if member.resumable:
+            self._rooms_of.setdefault(member.key, set()).add(room)
+
+    def _lose(self, state: _Room, member: Member) -> None:
+        state.lost[member.key] = (member, self._clock.seconds() + self._grace_s)
+
+    def _remove(self, room: str, state: _Room, member: Member) -> None:
+        members = state.users[member.user]
+        del members[member.key]
+        state.lost.pop(member.key, None)
+        if member.resumable:
+            _unanswered(self._journal.forget(room, member.key))
+            rooms = self._rooms_of[member.key]
+            rooms.remove(room)
+            if not rooms:
+                del self._rooms_of[member.key]
+        if not members:
+            del state.users[member.user]
+            state.tell(Departed(member, len(state.users)))
+        self._forget_if_empty(room, state)
+
+    def _forget_if_empty(self, room: str, state: _Room) -> None:
+        # Those who are told that somebody left may leave themselves, and be the last.
+        if state.hear is None and not state.users and self._rooms.get(room) is state:
+            del self._rooms[room]
+
+    def _write_messages(self, room: str) -> None:
+        _unanswered(self._journal.keep_messages(room, list(self._rooms[room].messages)))
+
+
+def _unanswered(writing: Deferred[None]) -> None:
+    """What nobody waits for: the journal has logged why it failed."""
+    writing.addErrback(lambda _: None)

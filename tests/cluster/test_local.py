@@ -6,10 +6,12 @@ from typing import Any
 import attrs
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from chordme_daemon.cluster.interface import (
+    KEPT_NOTES,
     Arrived,
     Departed,
     Draft,
@@ -18,28 +20,42 @@ from chordme_daemon.cluster.interface import (
     Member,
     Note,
     Participant,
+    Record,
     RoomEvent,
+    RoomFull,
+    Snapshot,
 )
+from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 
+AT_MOST = 50
+STARTED_S = 1_794_484_800.0
 ADA_1 = Member("ada-1", "s:ada", "ada", "Ada")
 ADA_2 = Member("ada-2", "s:ada", "ada", "Ada")
 BOB = Member("bob-1", "i:5", 5)
 TEXT_5 = Member("text-5", "s:5", "5")
 
 
-def draft(author: str = "ada-1", **fields: Any) -> Draft:
-    insert = {"type": "insert", "position": 0, "content": "x"}
-    return Draft(operations=[insert], author=author, user_id="ada", timestamp_ms=1, **fields)
+TAB = Member("s:eve/tab-1", "s:eve", "eve", "Eve", resumable=True)
+
+
+def draft(author: str = "ada-1", seq: int = 1, **fields: Any) -> Draft:
+    return Draft([12, "x"], author, seq, author, "ada", 1, **fields)
 
 
 @attrs.frozen
 class Subject:
-    """A cluster under test: `wait` gives a Deferred's result, `settle` lets all be heard."""
+    """A cluster under test.
+
+    `wait` gives a Deferred's result, `settle` lets all be heard, `pass_s` lets time pass, and
+    `restarted` is the next daemon on what this one has kept.
+    """
 
     cluster: Any
     wait: Callable[[Deferred[Any]], Any]
     settle: Callable[[], None]
+    pass_s: Callable[[float], None]
+    restarted: Callable[[], "Subject"]
 
     def open(self, room: str) -> list[RoomEvent]:
         """Open a room; where all that it hears will be."""
@@ -51,12 +67,16 @@ class Subject:
         """Join one after the other; who is there then."""
         participants: Sequence[Participant] = []
         for member in members:
-            participants = self.wait(self.cluster.join(room, member))
+            participants = self.wait(self.cluster.join(room, member, AT_MOST))
         return list(participants)
 
-    def commit(self, room: str, head: int, *, author: str = "ada-1") -> Entry | None:
-        entry: Entry | None = self.wait(self.cluster.commit(room, head, draft(author)))
-        return entry
+    def commit(self, room: str, head: int, *drafts: Draft) -> list[Entry] | None:
+        entries = self.wait(self.cluster.commit(room, head, drafts or (draft(seq=head + 1),)))
+        return None if entries is None else list(entries)
+
+    def record(self, room: str) -> Record:
+        record: Record = self.wait(self.cluster.read(room))
+        return record
 
 
 def result_of(deferred: Deferred[Any]) -> Any:
@@ -69,8 +89,19 @@ def result_of(deferred: Deferred[Any]) -> Any:
     return result
 
 
-def local() -> Subject:
-    return Subject(LocalCluster(), result_of, lambda: None)
+def local(journal: Journal | None = None) -> Subject:
+    if journal is None:
+        journal = Journal(":memory:")
+        journal.open()
+    clock = Clock()
+    cluster = LocalCluster(journal, clock, lambda: STARTED_S + clock.seconds(), grace_s=15.0)
+    cluster.start()
+
+    def pass_s(seconds: float) -> None:
+        clock.advance(seconds)
+        cluster.tick()
+
+    return Subject(cluster, result_of, lambda: None, pass_s, lambda: local(journal))
 
 
 @pytest.fixture(params=[local])
@@ -88,7 +119,7 @@ def test_it_provides_the_interface(subject: Subject) -> None:
 
 def test_a_new_room_is_empty_and_its_log_too(subject: Subject) -> None:
     heard: list[RoomEvent] = []
-    assert subject.wait(subject.cluster.open("song", heard.append)) == 0
+    assert subject.wait(subject.cluster.open("song", heard.append)) == Record()
     subject.settle()
     assert heard == []
 
@@ -181,6 +212,112 @@ def test_an_author_hears_what_they_say_on_the_same_road(subject: Subject) -> Non
     assert heard == [Arrived(ADA_1, 1), note]
 
 
+def test_kept_notes_are_numbered_and_the_last_hundred_can_be_asked_for(subject: Subject) -> None:
+    heard = subject.open("song")
+    for number in range(KEPT_NOTES + 5):
+        subject.cluster.publish("song", Note("room_message", {"n": number}, "ada-1", kept=True))
+        subject.cluster.publish("song", Note("cursor_moved", {}, "ada-1"))
+    subject.settle()
+    told = [note for note in heard if isinstance(note, Note) and note.kept]
+    numbers = [note.number or 0 for note in told]
+    assert numbers == sorted(set(numbers))
+    assert min(numbers) > 0
+    subject.pass_s(1)
+    assert list(subject.record("song").messages) == told[5:]
+
+
+def test_numbers_go_on_growing_after_a_restart(subject: Subject) -> None:
+    heard = subject.open("song")
+    note = Note("room_message", {}, "ada-1", kept=True)
+    for _ in range(3):
+        subject.cluster.publish("song", note)
+    subject.settle()
+    subject.pass_s(1)
+    after = subject.restarted()
+    heard += after.open("song")
+    after.cluster.publish("song", note)
+    after.settle()
+    assert [one for one in after.record("song").messages if isinstance(one, Note)] == heard[:3]
+
+
+# Being lost
+
+
+def test_who_is_lost_and_comes_back_in_time_was_never_away(subject: Subject) -> None:
+    heard = subject.open("song")
+    subject.join("song", TAB, BOB)
+    subject.cluster.leave("song", TAB, lost=True)
+    subject.pass_s(14)
+    assert subject.wait(subject.cluster.memberships(TAB.key)) == {"song": 0}
+    assert len(subject.join("song", TAB)) == 2
+    subject.pass_s(60)
+    subject.settle()
+    assert heard == [Arrived(TAB, 1), Arrived(BOB, 2)]
+
+
+def test_who_does_not_come_back_departs_when_the_grace_is_over(subject: Subject) -> None:
+    heard = subject.open("song")
+    subject.join("song", BOB, TAB)
+    subject.cluster.leave("song", TAB, lost=True)
+    subject.pass_s(14)
+    subject.settle()
+    assert heard[2:] == []
+    subject.pass_s(2)
+    subject.settle()
+    assert heard[2:] == [Departed(TAB, 1)]
+    assert subject.wait(subject.cluster.memberships(TAB.key)) == {}
+
+
+@pytest.mark.parametrize(("member", "lost"), [(TAB, False), (ADA_1, True)])
+def test_who_says_goodbye_or_cannot_come_back_departs_at_once(
+    subject: Subject, member: Member, lost: bool
+) -> None:
+    heard = subject.open("song")
+    subject.join("song", member)
+    subject.cluster.leave("song", member, lost=lost)
+    subject.cluster.leave("song", member)
+    subject.settle()
+    assert heard == [Arrived(member, 1), Departed(member, 0)]
+
+
+def test_the_lost_are_waited_for_where_the_room_was_closed_meanwhile(subject: Subject) -> None:
+    subject.open("song")
+    subject.join("song", TAB)
+    subject.commit("song", 0)
+    subject.cluster.leave("song", TAB, lost=True)
+    subject.cluster.close("song")
+    assert subject.wait(subject.cluster.memberships(TAB.key)) == {"song": 1}
+    heard = subject.open("song")
+    assert len(subject.join("song", BOB)) == 2
+    subject.join("song", TAB)
+    subject.settle()
+    assert heard == [Arrived(BOB, 2)]
+
+
+def test_who_was_there_is_waited_for_after_a_restart(subject: Subject) -> None:
+    subject.open("song")
+    subject.join("song", ADA_1, TAB)
+    subject.commit("song", 0)
+    after = subject.restarted()
+    assert after.wait(after.cluster.memberships(TAB.key)) == {"song": 1}
+    heard = after.open("song")
+    # Who cannot come back as the same is not waited for.
+    assert after.join("song", TAB) == [Participant("eve", "Eve", 1)]
+    after.pass_s(60)
+    after.settle()
+    assert heard == []
+
+
+def test_a_room_has_room_for_so_many_users(subject: Subject) -> None:
+    heard = subject.open("song")
+    subject.join("song", ADA_1, BOB)
+    with pytest.raises(RoomFull):
+        subject.wait(subject.cluster.join("song", TAB, 2))
+    assert len(subject.wait(subject.cluster.join("song", ADA_2, 2))) == 2
+    subject.settle()
+    assert heard == [Arrived(ADA_1, 1), Arrived(BOB, 2)]
+
+
 # The log
 
 
@@ -188,10 +325,20 @@ def test_commits_get_the_revisions_from_1_on_and_are_heard_in_their_order(
     subject: Subject,
 ) -> None:
     heard = subject.open("song")
-    entries = [subject.commit("song", head) for head in range(50)]
+    entries = [entry for head in range(50) for entry in subject.commit("song", head) or ()]
     subject.settle()
     assert entries == heard
-    assert [entry.revision for entry in entries if entry] == list(range(1, 51))
+    assert [entry.revision for entry in entries] == list(range(1, 51))
+
+
+def test_several_drafts_follow_each_other(subject: Subject) -> None:
+    heard = subject.open("song")
+    drafts = [draft(f"tab-{number}") for number in range(5)]
+    entries = subject.commit("song", 0, *drafts)
+    subject.settle()
+    assert entries == heard == [Entry(at, one) for at, one in enumerate(drafts, 1)]
+    assert subject.commit("song", 4, *drafts) is None
+    assert subject.record("song").revision == 5
 
 
 @pytest.mark.parametrize("head", [0, 1, 3, 99, -1])
@@ -202,48 +349,71 @@ def test_a_commit_on_another_head_changes_nothing(subject: Subject, head: int) -
     assert subject.commit("song", head) is None
     subject.settle()
     assert len(heard) == 2
-    entry = subject.commit("song", 2)
-    assert entry is not None
+    [entry] = subject.commit("song", 2) or ()
     assert entry.revision == 3
 
 
 def test_of_two_commits_on_one_head_one_is_taken(subject: Subject) -> None:
     heard = subject.open("song")
-    first = subject.cluster.commit("song", 0, draft("ada-1"))
-    second = subject.cluster.commit("song", 0, draft("bob-1"))
+    first = subject.cluster.commit("song", 0, [draft("ada-1")])
+    second = subject.cluster.commit("song", 0, [draft("bob-1")])
     results = [subject.wait(first), subject.wait(second)]
     subject.settle()
     assert results.count(None) == 1
-    assert heard == [result for result in results if result]
+    assert heard == [entry for entries in results if entries for entry in entries]
 
 
 def test_an_entry_carries_its_draft_unchanged(subject: Subject) -> None:
     heard = subject.open("song")
     sent = Draft(
-        operations=[
-            {"type": "delete", "position": 3, "length": 1},
-            {"type": "insert", "position": 3, "content": "[G] é \U0001f3b8"},
-        ],
-        author="bob-1",
+        operation=[3, "[G] é \U0001f3b8\u2028", -1],
+        author="i:5/tab-1",
+        seq=7,
+        client_id="tab-1",
         user_id=5,
         timestamp_ms=1_794_484_800_000,
         operation_id="op 1",
-        client_id="tab-1",
-        seq=7,
     )
-    assert subject.wait(subject.cluster.commit("song", 0, sent)) == Entry(1, sent)
+    assert subject.commit("song", 0, sent) == [Entry(1, sent)]
     subject.settle()
     assert heard == [Entry(1, sent)]
+    assert list(subject.record("song").entries) == heard
 
 
 def test_the_logs_of_two_rooms_are_two(subject: Subject) -> None:
     song, other = subject.open("song"), subject.open("other")
     subject.commit("song", 0)
-    entry = subject.commit("other", 0)
-    assert entry is not None
+    [entry] = subject.commit("other", 0) or ()
     assert entry.revision == 1
     subject.settle()
     assert (len(song), len(other)) == (1, 1)
+
+
+def test_a_snapshot_takes_the_place_of_the_entries_before_it(subject: Subject) -> None:
+    subject.open("song")
+    for head in range(5):
+        subject.commit("song", head)
+    answered = {"s:eve/tab-1": (3, 4, 1_794_484_800_000)}
+    subject.cluster.compact("song", Snapshot(4, "a song \U0001f3b8", answered), 3)
+    record = subject.record("song")
+    assert record.snapshot == Snapshot(4, "a song \U0001f3b8", answered)
+    assert [entry.revision for entry in record.entries] == [4, 5]
+    assert record.revision == 5
+    assert subject.commit("song", 5) is not None
+    assert subject.restarted().record("song").revision == 6
+
+
+def test_what_is_kept_is_there_after_a_restart(subject: Subject) -> None:
+    subject.open("song")
+    entries = [entry for head in range(3) for entry in subject.commit("song", head) or ()]
+    after = subject.restarted()
+    heard: list[RoomEvent] = []
+    record = after.wait(after.cluster.open("song", heard.append))
+    assert list(record.entries) == entries
+    assert heard == []
+    assert after.commit("song", 2) is None
+    [entry] = after.commit("song", 3) or ()
+    assert entry.revision == 4
 
 
 # Closing
@@ -262,6 +432,16 @@ def test_a_closed_room_is_heard_no_more_and_may_be_opened_again(subject: Subject
     subject.settle()
     assert len(before) == count
     assert after == [Arrived(BOB, 1), Note("room_message", {}, "bob-1")]
+
+
+def test_a_closed_room_goes_on_where_it_was(subject: Subject) -> None:
+    subject.open("song")
+    subject.commit("song", 0)
+    subject.cluster.close("song")
+    record = subject.wait(subject.cluster.open("song", lambda _: None))
+    assert record.revision == 1
+    assert subject.commit("song", 0) is None
+    assert subject.commit("song", 1) is not None
 
 
 def test_whoever_hears_may_say_something_at_once(subject: Subject) -> None:
@@ -287,8 +467,9 @@ def test_a_cluster_of_one_keeps_nothing_of_closed_rooms() -> None:
     subject = local()
     for number in range(100):
         subject.open(f"song-{number}")
-        subject.join(f"song-{number}", ADA_1, BOB)
-        for member in (ADA_1, BOB):
+        subject.join(f"song-{number}", ADA_1, BOB, TAB)
+        for member in (ADA_1, BOB, TAB):
             subject.cluster.leave(f"song-{number}", member)
         subject.cluster.close(f"song-{number}")
-    assert [value for value in vars(subject.cluster).values() if value] == []
+    kept = [value for value in vars(subject.cluster).values() if isinstance(value, dict | set)]
+    assert kept == [{}, {}, set()]
