@@ -1,14 +1,16 @@
 """One client as the application knows it: who it is, where it is, what of it waits."""
 
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordme_daemon.app.auth import Identity
+from chordme_daemon.app.document import PASSING
 from chordme_daemon.app.events import Code, MoveCursor, Permission, Refused
-from chordme_daemon.app.rooms import Room, Seat
-from chordme_daemon.socketio.server import Called, Connection
+from chordme_daemon.app.room import Room, Seat
+from chordme_daemon.socketio.server import Connection
 
 
 @attrs.define(eq=False)
@@ -23,13 +25,37 @@ class Client:
     auth_failures: int = 0
     told_of_expiry: bool = False
     seats: dict[str, tuple[Room, Seat]] = attrs.field(factory=dict)
+    # Gone, and perhaps lost: it did not say goodbye, and may come back.
     gone: bool = False
-    # One request is under way; the next wait for it.
+    lost: bool = False
+    # One request is under way; what comes next waits for it, so many requests among it.
     busy: bool = False
-    waiting: deque[Called] | None = None
+    waiting: deque[Callable[[], None]] | None = None
+    requests_waiting: int = 0
     # The newest cursor of each room that waits for its budget, and the call that ends the wait.
     cursors: dict[str, MoveCursor] = attrs.field(factory=dict)
     cursor_call: IDelayedCall | None = None
+
+    @property
+    def member_key(self) -> str:
+        """What it is known by in rooms: the same again when a current client comes back."""
+        if self.client_id is None or self.identity is None:
+            return PASSING + self.connection.sid
+        return f"{self.identity.key}/{self.client_id}"
+
+    @property
+    def tie_id(self) -> str:
+        """What decides whose text goes left; that of a legacy client is greater than all others."""
+        return self.client_id or PASSING + self.connection.sid
+
+    def in_turn(self, call: Callable[[], None]) -> None:
+        """Call when what the client asked for before has been answered."""
+        if not self.busy:
+            call()
+            return
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append(call)
 
     def known(self, now_s: float) -> Identity:
         """Who this is, while the token is good; `now_s` is the time of day."""

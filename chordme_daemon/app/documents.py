@@ -1,29 +1,134 @@
 """Puts the concurrent operations on a room's document into one order.
 
-There is no text here yet, and no transform: an operation is given the next revision as it comes.
-What clients see of it (one order for everybody, a revision that grows by one) is what stays.
+One commit of a room is under way at a time. What comes meanwhile waits, and goes into the next
+one together: each of them carried past the log, then past those that go before it.
 """
 
-from twisted.internet.defer import Deferred
+from collections.abc import Sequence
+from typing import Final
 
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+from chordme_daemon import ot
+from chordme_daemon.app.document import MAX_TEXT, OutOfStep, Proposal, name_of
 from chordme_daemon.app.events import Code, Refused
-from chordme_daemon.app.rooms import Room
-from chordme_daemon.cluster.interface import Draft, Entry, ICluster
+from chordme_daemon.app.room import Room, Submission
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, ICluster
 
-MAX_TRIES = 5
+# How often others may be faster before an operation is refused.
+MAX_TRIES: Final = 5
+# The most operations of one commit.
+MAX_BATCH: Final = 100
 
 
 class Documents:
-    """The documents of all rooms."""
+    """Brings operations into the documents of rooms."""
 
     def __init__(self, cluster: ICluster) -> None:
         self._cluster = cluster
 
-    async def submit(self, room: Room, draft: Draft) -> Entry:
-        """Commit an operation; everybody in the room hears it before this returns."""
-        for _ in range(MAX_TRIES):
-            committing: Deferred[Entry | None] = self._cluster.commit(room.id, room.revision, draft)
-            entry = await committing
-            if entry is not None:
-                return entry
-        raise Refused(Code.UNAVAILABLE, "Too many edits at once, try again", retry_after_ms=1000)
+    def submit(self, room: Room, proposal: Proposal) -> Deferred[int]:
+        """Bring an operation into the log; fires with its revision, once that is kept.
+
+        It fires at the operation's place in the order in which the room hears of edits. An
+        operation that was sent before gets the revision that it has. Raises `Refused`, or fails.
+        """
+        submission = room.submissions.get(name_of(proposal))
+        if submission is None:
+            revision = room.text.answer_to(proposal)
+            if revision is not None:
+                answered: Deferred[int] = Deferred()
+                answered.callback(revision)
+                return answered
+            room.text.check(proposal)
+            submission = room.submissions[name_of(proposal)] = Submission(proposal)
+            room.queue.append(submission)
+        waiting: Deferred[int] = Deferred()
+        submission.waiting.append(waiting)
+        if not room.committing:
+            room.committing = True
+            ensureDeferred(self._commit_all(room)).addErrback(self._failed, room)
+        return waiting
+
+    async def _commit_all(self, room: Room) -> None:
+        tries = 0
+        while room.queue:
+            batch, room.queue = room.queue[:MAX_BATCH], room.queue[MAX_BATCH:]
+            batch, drafts = self._place(room, batch)
+            if not batch:
+                continue
+            try:
+                if room.closed:
+                    raise ClusterUnavailable
+                entries = await self._cluster.commit(room.id, room.text.revision, drafts)
+            except ClusterUnavailable:
+                room.settle(batch, Failure())
+                continue
+            tries = 0 if entries else tries + 1
+            if entries:
+                # Those whose room was closed meanwhile have not heard it.
+                for submission, entry in zip(batch, entries, strict=True):
+                    room.settle([submission], entry.revision)
+            elif tries < MAX_TRIES:
+                # One may be in the log by now: its author sent it to another daemon as well.
+                left = [one for one in batch if room.submissions.get(name_of(one.proposal)) is one]
+                room.queue = [*left, *room.queue]
+            else:
+                message = "Too many edits at once, try again"
+                refused = Refused(Code.UNAVAILABLE, message, retry_after_ms=1000)
+                room.settle(batch, Failure(refused))
+        room.committing = False
+
+    def _place(
+        self, room: Room, batch: Sequence[Submission]
+    ) -> tuple[list[Submission], list[Draft]]:
+        """The operations as they would follow each other at the head; without those refused."""
+        placed: list[Submission] = []
+        drafts: list[Draft] = []
+        before: list[tuple[ot.Operation, str]] = []
+        text = room.text.text if len(batch) == 1 else room.text.text.copy()
+        for submission in batch:
+            proposal = submission.proposal
+            try:
+                operation = room.text.place(proposal)
+                for other, client_id in before:
+                    operation = ot.transform(operation, other, proposal.client_id < client_id)
+                _check(text, operation)
+            except Refused:
+                room.settle([submission], Failure())
+                continue
+            if len(batch) > 1:
+                text.apply(operation)
+            before.append((operation, proposal.client_id))
+            placed.append(submission)
+            drafts.append(_draft(proposal, operation))
+        return placed, drafts
+
+    def _failed(self, failure: Failure, room: Room) -> None:
+        """Something unforeseen: who waits is told, and logs it; the next operation begins anew."""
+        room.committing = False
+        room.queue.clear()
+        room.settle(list(room.submissions.values()), failure)
+
+
+def _check(text: ot.Text, operation: ot.Operation) -> None:
+    try:
+        text.check(operation)
+    except ot.OperationError as error:
+        raise OutOfStep(Code.INVALID_OPERATION, str(error)) from None
+    growth = ot.growth(operation)
+    if growth > 0 and len(text) + growth > MAX_TEXT:
+        raise Refused(Code.DOCUMENT_TOO_LARGE, "The document is too large", limit=MAX_TEXT)
+
+
+def _draft(proposal: Proposal, operation: ot.Operation) -> Draft:
+    return Draft(
+        ot.to_json(operation),
+        proposal.author,
+        proposal.seq,
+        proposal.client_id,
+        proposal.user_id,
+        proposal.timestamp_ms,
+        proposal.operation_id,
+    )

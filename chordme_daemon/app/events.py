@@ -18,6 +18,8 @@ from typing import Final
 import attrs
 import orjson
 
+from chordme_daemon import ot
+
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 MAX_OPERATION_PARTS: Final = 200
 MAX_CURSOR: Final = 1_000_000
@@ -85,6 +87,7 @@ class Refused(Exception):
     limit: int | None = attrs.field(default=None, kw_only=True)
     room_id: str | None = attrs.field(default=None, kw_only=True)
     operation_id: str | None = attrs.field(default=None, kw_only=True)
+    seq: int | None = attrs.field(default=None, kw_only=True)
 
     def payload(self, event: str | None) -> Fields:
         """The body of `error`, with the fields that apply; `event` is what was asked for."""
@@ -93,36 +96,13 @@ class Refused(Exception):
             event=event,
             room_id=self.room_id,
             id=self.operation_id,
+            seq=self.seq,
             retry_after_ms=self.retry_after_ms,
             limit=self.limit,
         )
 
 
 # What is asked
-
-
-@attrs.frozen
-class Insert:
-    """Text to put in; positions and lengths count UTF-16 code units."""
-
-    position: int
-    content: str
-
-
-@attrs.frozen
-class Delete:
-    """Text to take out."""
-
-    position: int
-    length: int
-
-
-@attrs.frozen
-class Retain:
-    """Nothing to do."""
-
-
-Part = Insert | Delete | Retain
 
 
 @attrs.frozen
@@ -135,11 +115,15 @@ class Authenticate:
 
 @attrs.frozen
 class JoinRoom:
-    """`revision` is the last one the client has; `document` asks for the text."""
+    """`revision` is the last one the client has; `document` asks for the text.
+
+    `last_message_id` is that of the last message that it heard.
+    """
 
     room_id: str
     revision: int | None = None
     document: bool = False
+    last_message_id: int | None = None
 
 
 @attrs.frozen
@@ -161,12 +145,11 @@ class BroadcastMessage:
 class SubmitOperation:
     """One atomic operation: its parts apply one after the other, each to the result before it.
 
-    `revision` and `seq` are there both or neither. `composite` says that it came as a list.
+    `revision` and `seq` are there both or neither; `seen` is the last delivery that was applied.
     """
 
     room_id: str
-    parts: tuple[Part, ...]
-    composite: bool
+    parts: tuple[ot.Operation, ...]
     operation_id: str | None = None
     revision: int | None = None
     seq: int | None = None
@@ -215,16 +198,22 @@ def _in_room(
     def parser(payload: object) -> Request:
         if not isinstance(payload, dict):
             raise Refused(Code.BAD_REQUEST, message)
-        operation_id = _operation_id(payload.get("operation"))
-        if "room_id" not in payload:
-            raise Refused(Code.BAD_REQUEST, message, operation_id=operation_id)
-        room_id = _room_id(payload["room_id"])
-        if room_id is None:
-            raise Refused(Code.INVALID_ROOM, "Invalid room ID", operation_id=operation_id)
         try:
-            return build(room_id, payload)
-        except ValueError:
-            raise Refused(code, message, room_id=room_id, operation_id=operation_id) from None
+            if "room_id" not in payload:
+                raise Refused(Code.BAD_REQUEST, message)
+            room_id = _room_id(payload["room_id"])
+            if room_id is None:
+                raise Refused(Code.INVALID_ROOM, "Invalid room ID")
+            try:
+                return build(room_id, payload)
+            except ValueError:
+                raise Refused(code, message, room_id=room_id) from None
+        except Refused as refused:
+            # What tells an operation's author which one it was.
+            refused.operation_id = _operation_id(payload.get("operation"))
+            with suppress(ValueError):
+                refused.seq = _optional(payload, "seq", low=1)
+            raise
 
     return parser
 
@@ -248,7 +237,10 @@ def _join_room(room_id: str, payload: Fields) -> JoinRoom:
     document = payload.get("document", False)
     if not isinstance(document, bool):
         raise ValueError("neither true nor false")
-    return JoinRoom(room_id, _optional(payload, "revision"), document)
+    revision, last_message_id = (
+        _optional(payload, name) for name in ("revision", "last_message_id")
+    )
+    return JoinRoom(room_id, revision, document, last_message_id)
 
 
 def _leave_room(room_id: str, payload: Fields) -> LeaveRoom:
@@ -271,12 +263,12 @@ def _submit_operation(room_id: str, payload: Fields) -> SubmitOperation:
     operation_id = _operation_id(operation)
     if operation_id is None and isinstance(operation, dict) and "id" in operation:
         raise ValueError("bad id")
-    parts, composite = _parts(operation)
+    parts = _parts(operation)
     revision, seq = _optional(payload, "revision"), _optional(payload, "seq", low=1)
     if (revision is None) is not (seq is None):
         raise ValueError("a revision and a seq belong together")
     seen = _optional(payload, "seen")
-    return SubmitOperation(room_id, parts, composite, operation_id, revision, seq, seen)
+    return SubmitOperation(room_id, parts, operation_id, revision, seq, seen)
 
 
 def _move_cursor(room_id: str, payload: Fields) -> MoveCursor:
@@ -341,26 +333,26 @@ def _optional(payload: Fields, field: str, low: int = 0) -> int | None:
     return _whole(payload[field], low) if field in payload else None
 
 
-def _parts(operation: object) -> tuple[tuple[Part, ...], bool]:
-    """The flat operations, and whether they came as a list."""
+def _parts(operation: object) -> tuple[ot.Operation, ...]:
+    """The flat operations, one or a list of them."""
     if isinstance(operation, dict):
         if operation.get("type") != "compound":
-            return (_part(operation),), False
+            return (_part(operation),)
         operation = operation.get("operations")
     if not isinstance(operation, list) or not 1 <= len(operation) <= MAX_OPERATION_PARTS:
         raise ValueError("no parts, or too many")
-    return tuple(_part(part) for part in operation), True
+    return tuple(_part(part) for part in operation)
 
 
-def _part(part: object) -> Part:
+def _part(part: object) -> ot.Operation:
     if isinstance(part, dict):
         kind = part.get("type")
         if kind == "insert":
-            return Insert(_whole(part.get("position")), _content(part))
+            return ot.insertion(_whole(part.get("position")), _content(part))
         if kind == "delete":
-            return Delete(_whole(part.get("position")), _whole(part.get("length"), low=1))
+            return ot.deletion(_whole(part.get("position")), _whole(part.get("length"), low=1))
         if kind == "retain":
-            return Retain()
+            return ()
     raise ValueError("no such operation")
 
 
@@ -368,19 +360,11 @@ def _content(part: Fields) -> str:
     content = part.get("content")
     if not isinstance(content, str) or not content:
         raise ValueError("nothing to insert")
-    units = len(content.encode("utf-16-le")) // 2  # a lone surrogate is a ValueError here
-    if "length" in part and _whole(part["length"]) != units:
+    content.encode("utf-16-le")  # a lone surrogate is a ValueError here
+    units = ot.to_units(content)
+    if "length" in part and _whole(part["length"]) != len(units):
         raise ValueError("length and content disagree")
-    return content
-
-
-def to_wire(part: Part) -> Fields:
-    """A part as clients read it."""
-    if isinstance(part, Insert):
-        return {"type": "insert", "position": part.position, "content": part.content}
-    if isinstance(part, Delete):
-        return {"type": "delete", "position": part.position, "length": part.length}
-    return {"type": "retain"}
+    return units
 
 
 def with_present(payload: Fields, **optional: object) -> Fields:

@@ -1,9 +1,14 @@
 """What is told: each function makes the payload of the event that it is named after."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from chordme_daemon import ot
 from chordme_daemon.app.events import Code, Fields, Permission, with_present
-from chordme_daemon.cluster.interface import Entry, Participant, UserId
+from chordme_daemon.cluster.interface import Draft, Entry, Note, Participant, UserId
+
+# Who mends a legacy client's text: nobody's own id, so that no client takes it for its own edit.
+SERVER: Final = "server"
 
 
 def connected(server_version: str, limits: Fields) -> Fields:
@@ -36,20 +41,29 @@ def room_joined(
     permission: Permission,
     participants: Sequence[Participant],
     revision: int,
-    *,
-    resync: bool = False,
+    **asked: object,
 ) -> Fields:
+    """`asked` are the further fields that the client asked for."""
     payload: Fields = {
         "room_id": room_id,
         "participant_count": len(participants),
         "permission": permission.wire,
         "participants": [
-            with_present({"user_id": one.user_id, "connections": one.connections}, name=one.name)
-            for one in participants
+            participant(one.user_id, one.name, one.connections) for one in participants
         ],
         "revision": revision,
     }
-    return with_present(payload, resync=resync or None)
+    return with_present(payload, **asked)
+
+
+def participant(user_id: UserId, name: str | None, connections: int) -> Fields:
+    """One of the users in a room."""
+    return with_present({"user_id": user_id, "connections": connections}, name=name)
+
+
+def resumed(room_id: str, permission: Permission, revision: int) -> Fields:
+    """One of the rooms in `authenticated`."""
+    return {"room_id": room_id, "permission": permission.wire, "revision": revision}
 
 
 def room_left(room_id: str, reason: str) -> Fields:
@@ -83,6 +97,11 @@ def room_message(user_id: UserId, room_id: str, message: object, timestamp_ms: i
     }
 
 
+def numbered(note: Note) -> Fields:
+    """A kept note as it is told: with the number by which a client says how far it heard."""
+    return {**note.payload, "message_id": note.number}
+
+
 def message_sent(room_id: str) -> Fields:
     return {"room_id": room_id}
 
@@ -92,7 +111,9 @@ def cursor_moved(
     room_id: str,
     position: Fields,
     timestamp_ms: int,
+    *,
     client_id: str | None = None,
+    revision: int | None = None,
 ) -> Fields:
     payload: Fields = {
         "user_id": user_id,
@@ -100,20 +121,37 @@ def cursor_moved(
         "position": position,
         "timestamp": timestamp_ms,
     }
-    return with_present(payload, client_id=client_id)
+    return with_present(payload, client_id=client_id, revision=revision)
 
 
-def collaboration_update(room_id: str, entry: Entry) -> Fields:
+def collaboration_update(room_id: str, entry: Entry, operation: ot.Operation) -> Fields:
     """For current clients: a revision in one event, with no operations if it came to nothing."""
-    payload = _update(room_id, entry)
-    payload["operations"] = _effective(entry)
-    payload["revision"] = entry.revision
-    return with_present(payload, client_id=entry.draft.client_id, seq=entry.draft.seq)
+    draft = entry.draft
+    return {
+        "room_id": room_id,
+        "operations": ot.to_wire(operation),
+        "user_id": draft.user_id,
+        "timestamp": draft.timestamp_ms,
+        "operation_id": draft.operation_id,
+        "revision": entry.revision,
+        "client_id": draft.client_id,
+        "seq": draft.seq,
+    }
 
 
-def legacy_updates(room_id: str, entry: Entry) -> list[Fields]:
-    """For legacy clients: one `collaboration_update` for each flat insert or delete, in order."""
-    return [{**_update(room_id, entry), "operation": operation} for operation in _effective(entry)]
+def legacy_update(
+    room_id: str, draft: Draft | None, part: ot.Operation, delivery: int, timestamp_ms: int
+) -> Fields:
+    """For legacy clients: one flat insert or delete, as its author's or as the server's own."""
+    [operation] = ot.to_wire(part)
+    return {
+        "room_id": room_id,
+        "operation": operation,
+        "user_id": SERVER if draft is None else draft.user_id,
+        "timestamp": timestamp_ms,
+        "operation_id": None if draft is None else draft.operation_id,
+        "delivery": delivery,
+    }
 
 
 def operation_confirmed(
@@ -123,20 +161,23 @@ def operation_confirmed(
     return with_present(payload, seq=seq, id=operation_id)
 
 
+def document_state(
+    room_id: str,
+    revision: int,
+    text: str,
+    reason: str,
+    *,
+    last_seq: int | None = None,
+    delivery: int | None = None,
+) -> Fields:
+    """`last_seq` is for a current client, `delivery` for a legacy one."""
+    payload: Fields = {"room_id": room_id, "revision": revision, "text": text, "reason": reason}
+    return with_present(payload, last_seq=last_seq, delivery=delivery)
+
+
+def conflict_resolved(room_id: str, revision: int, kept: str, dropped: str) -> Fields:
+    return {"room_id": room_id, "revision": revision, "kept": kept, "dropped": dropped}
+
+
 def pong(timestamp_ms: int, sent_at: int | float | None = None) -> Fields:
     return with_present({"timestamp": timestamp_ms}, sent_at=sent_at)
-
-
-def _update(room_id: str, entry: Entry) -> Fields:
-    draft = entry.draft
-    return {
-        "room_id": room_id,
-        "user_id": draft.user_id,
-        "timestamp": draft.timestamp_ms,
-        "operation_id": draft.operation_id,
-    }
-
-
-def _effective(entry: Entry) -> list[Fields]:
-    """What of an entry changes a text."""
-    return [dict(part) for part in entry.draft.operations if part["type"] != "retain"]

@@ -1,31 +1,22 @@
-"""Who is in which room here, presence, and the room's line to the other daemons.
-
-Everything that members hear comes from the cluster, also what one of them said a moment ago: one
-road, one order. It is encoded once for all who get the same bytes.
-"""
+"""All rooms of this daemon: they are opened with their first member and closed after the last."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chordme_daemon.app import payloads
-from chordme_daemon.app.events import Code, Permission, Refused
-from chordme_daemon.cluster.interface import (
-    Arrived,
-    Departed,
-    Entry,
-    ICluster,
-    Member,
-    Note,
-    Participant,
-    RoomEvent,
-)
-from chordme_daemon.socketio.server import Connection, Emission
+from chordme_daemon.app.document import Document
+from chordme_daemon.app.events import Code, Refused
+from chordme_daemon.app.room import Prepare, Room, Seat
+from chordme_daemon.cluster.interface import ICluster, Note, Participant, Record, RoomFull
 
-Prepare = Callable[..., Emission]
+# A snapshot is kept when so much has been edited, or nothing any more for so long.
+SAVE_AFTER_REVISIONS: Final = 200
+SAVE_AFTER_MS: Final = 30_000
 
 
 @attrs.frozen
@@ -37,83 +28,22 @@ class Capacity:
     members_per_room: int = 50
 
 
-@attrs.define(eq=False)
-class Seat:
-    """One connection's place in one room; `current` clients read revisions, legacy ones do not."""
-
-    connection: Connection
-    member: Member
-    permission: Permission
-    current: bool
-
-
-class Room:
-    """The connections of one room on this daemon."""
-
-    def __init__(self, room_id: str, prepare: Prepare) -> None:
-        self.id = room_id
-        self.revision = 0
-        self.opened = False
-        # Who waits for the cluster to open it.
-        self.waiting: list[Deferred[None]] = []
-        self.seats: dict[str, Seat] = {}
-        self.users: Counter[str] = Counter()
-        self._prepare = prepare
-
-    def hear(self, event: RoomEvent) -> None:
-        """Tell the members what the cluster has to say."""
-        match event:
-            case Note():
-                conflate = (self.id, event.author, event.event) if event.conflate else None
-                emission = self._prepare(event.event, event.payload, conflate=conflate)
-                self._tell(emission, but=event.author)
-            case Entry():
-                self._hear_entry(event)
-            case Arrived(member, participant_count):
-                payload = payloads.user_joined(
-                    self.id, member.user_id, participant_count, member.name
-                )
-                self._tell(self._prepare("user_joined", payload), but=member.connection)
-            case Departed(member, participant_count):
-                payload = payloads.user_left(
-                    self.id, member.user_id, participant_count, member.name
-                )
-                self._tell(self._prepare("user_left", payload), but=member.connection)
-
-    def _tell(self, emission: Emission, but: str) -> None:
-        # A copy: one who reads too slowly is closed in being told, and leaves.
-        for sid, seat in list(self.seats.items()):
-            if sid != but:
-                seat.connection.send(emission)
-
-    def _hear_entry(self, entry: Entry) -> None:
-        """Tell legacy members each flat part by itself, current ones the whole at once."""
-        self.revision = entry.revision
-        legacy: list[Emission] | None = None
-        current: list[Emission] | None = None
-        for sid, seat in list(self.seats.items()):
-            if sid == entry.draft.author:
-                continue
-            if seat.current:
-                current = current or [self._update(payloads.collaboration_update(self.id, entry))]
-            else:
-                legacy = legacy or [
-                    self._update(payload) for payload in payloads.legacy_updates(self.id, entry)
-                ]
-            for emission in (current if seat.current else legacy) or ():
-                seat.connection.send(emission)
-
-    def _update(self, payload: dict[str, object]) -> Emission:
-        return self._prepare("collaboration_update", payload)
-
-
 class Rooms:
-    """All rooms that somebody on this daemon is in."""
+    """All rooms that somebody on this daemon is in; `wall_s()` is the time of day."""
 
-    def __init__(self, cluster: ICluster, prepare: Prepare, capacity: Capacity) -> None:
+    log = Logger()
+
+    def __init__(
+        self,
+        cluster: ICluster,
+        prepare: Prepare,
+        capacity: Capacity,
+        wall_s: Callable[[], float],
+    ) -> None:
         self._cluster = cluster
         self._prepare = prepare
         self._capacity = capacity
+        self._wall_s = wall_s
         self._rooms: dict[str, Room] = {}
         # The rooms of each user here, with how many connections are in each.
         self._rooms_of: dict[str, Counter[str]] = {}
@@ -125,6 +55,11 @@ class Rooms:
         """How many users are in rooms here, each counted once in every room."""
         return sum(len(room.users) for room in self._rooms.values())
 
+    def find(self, room_id: str) -> Room | None:
+        """A room that is open here."""
+        room = self._rooms.get(room_id)
+        return room if room is not None and room.document is not None else None
+
     async def join(self, room_id: str, seat: Seat) -> tuple[Room, list[Participant]]:
         """Put a connection into a room, and tell the others if its user was not there yet.
 
@@ -134,75 +69,59 @@ class Rooms:
         self._check_capacity(room_id, seat.member.user)
         room = self._rooms.get(room_id)
         if room is None:
-            room = self._rooms[room_id] = Room(room_id, self._prepare)
-        is_new = seat.member.connection not in room.seats
+            room = self._rooms[room_id] = Room(room_id, self._prepare, self._wall_s)
+        is_new = room.seats.get(seat.member.key) is not seat
         if is_new:
             # While the cluster takes its time, it counts, and keeps the room from being closed.
             self._add(room, seat)
         try:
-            if not room.opened:
+            if room.document is None:
                 await self._open(room)
-            return room, await self._cluster.join(room_id, seat.member)
-        except Exception:
+            most = self._capacity.members_per_room
+            return room, await self._cluster.join(room_id, seat.member, most)
+        except Exception as error:
             if is_new:
                 self._remove(room, seat)
                 self._close_if_empty(room)
+            if isinstance(error, RoomFull):
+                raise Refused(Code.ROOM_FULL, "Room is full", limit=most) from None
             raise
 
-    def leave(self, room: Room, seat: Seat) -> None:
-        """Take a connection out of a room, and tell the others if it was its user's last.
+    async def borrow(self, room_id: str) -> Room:
+        """A room, open, without a seat in it; it is to be given back."""
+        room = self._rooms.setdefault(room_id, Room(room_id, self._prepare, self._wall_s))
+        room.borrowed += 1
+        try:
+            if room.document is None:
+                await self._open(room)
+        except Exception:
+            self.give_back(room)
+            raise
+        return room
 
-        Harmless when it is not there any more.
-        """
-        if seat.member.connection not in room.seats:
-            return
-        self._remove(room, seat)
-        self._cluster.leave(room.id, seat.member)
+    def give_back(self, room: Room) -> None:
+        """Need a room no more."""
+        room.borrowed -= 1
         self._close_if_empty(room)
 
-    def _add(self, room: Room, seat: Seat) -> None:
-        user = seat.member.user
-        room.seats[seat.member.connection] = seat
-        room.users[user] += 1
-        self._rooms_of.setdefault(user, Counter())[room.id] += 1
+    def read(self, room_id: str) -> Deferred[Record]:
+        """What is kept of a room."""
+        return self._cluster.read(room_id)
 
-    def _remove(self, room: Room, seat: Seat) -> None:
-        user = seat.member.user
-        del room.seats[seat.member.connection]
-        _take_one(room.users, user)
-        rooms = self._rooms_of[user]
-        _take_one(rooms, room.id)
-        if not rooms:
-            del self._rooms_of[user]
+    def leave(self, room: Room, seat: Seat, *, lost: bool = False) -> None:
+        """Take a connection out of a room, and tell the others if it was its user's last.
 
-    def _open(self, room: Room) -> Deferred[None]:
-        """Have the cluster open a room, once for all who wait for it."""
-        waiter: Deferred[None] = Deferred()
-        room.waiting.append(waiter)
-
-        def settle(result: int | Failure) -> None:
-            waiting, room.waiting = room.waiting, []
-            if isinstance(result, int):
-                room.opened = True
-                # It may have been heard already.
-                room.revision = max(room.revision, result)
-            for each in waiting:
-                if isinstance(result, Failure):
-                    each.errback(result)
-                else:
-                    each.callback(None)
-
-        if len(room.waiting) == 1:
-            self._cluster.open(room.id, room.hear).addBoth(settle)
-        return waiter
-
-    def _close_if_empty(self, room: Room) -> None:
-        # Those who are told that somebody left may leave themselves, and close it first.
-        if room.seats or self._rooms.get(room.id) is not room:
+        One that was lost may come back. Harmless when it is not there any more.
+        """
+        if room.seats.get(seat.member.key) is not seat:
             return
-        del self._rooms[room.id]
-        if room.opened:
-            self._cluster.close(room.id)
+        self._remove(room, seat)
+        self._cluster.leave(room.id, seat.member, lost=lost)
+        self._close_if_empty(room)
+
+    def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
+        """The rooms in which somebody is who may have been lost, with their revisions."""
+        return self._cluster.memberships(key)
 
     def publish(
         self,
@@ -212,21 +131,85 @@ class Rooms:
         *,
         author: str,
         conflate: bool = False,
+        kept: bool = False,
     ) -> None:
         """Say something in a room, to all but its author."""
-        self._cluster.publish(room.id, Note(event, payload, author, conflate))
+        self._cluster.publish(room.id, Note(event, payload, author, conflate, kept))
+
+    def tick(self) -> None:
+        """Look after those who were too slow, and keep the texts that have changed."""
+        now_ms = int(self._wall_s() * 1000)
+        for room in list(self._rooms.values()):
+            try:
+                room.tick()
+                document = room.document
+                if document is not None and _is_to_be_saved(document, now_ms):
+                    self._save(room, document)
+            except Exception:  # one bad room must not stop the care of the rest
+                self.log.failure("Looking after a room failed")
+
+    def _add(self, room: Room, seat: Seat) -> None:
+        user = seat.member.user
+        if seat.member.key in room.seats:  # it came back before its first join was answered
+            self._remove(room, room.seats[seat.member.key])
+        room.seats[seat.member.key] = seat
+        room.users[user] += 1
+        self._rooms_of.setdefault(user, Counter())[room.id] += 1
+
+    def _remove(self, room: Room, seat: Seat) -> None:
+        user = seat.member.user
+        del room.seats[seat.member.key]
+        _take_one(room.users, user)
+        rooms = self._rooms_of[user]
+        _take_one(rooms, room.id)
+        if not rooms:
+            del self._rooms_of[user]
+
+    def _open(self, room: Room) -> Deferred[None]:
+        """Have the cluster open a room, once for all who wait for it."""
+        waiter: Deferred[None] = Deferred()
+        room.opening.append(waiter)
+
+        def settle(result: Record | Failure) -> None:
+            waiting, room.opening = room.opening, []
+            if isinstance(result, Record):
+                room.document = Document(result)
+                room.messages.extend(result.messages)
+            for each in waiting:
+                if isinstance(result, Failure):
+                    each.errback(result)
+                else:
+                    each.callback(None)
+
+        if len(room.opening) == 1:
+            self._cluster.open(room.id, room.hear).addBoth(settle)
+        return waiter
+
+    def _close_if_empty(self, room: Room) -> None:
+        # Those who are told that somebody left may leave themselves, and close it first.
+        if room.seats or room.borrowed or self._rooms.get(room.id) is not room:
+            return
+        del self._rooms[room.id]
+        room.closed = True
+        if room.document is not None:
+            if room.document.revision > room.document.saved_revision:
+                self._save(room, room.document)
+            self._cluster.close(room.id)
+
+    def _save(self, room: Room, document: Document) -> None:
+        self._cluster.compact(room.id, *document.save(int(self._wall_s() * 1000)))
 
     def _check_capacity(self, room_id: str, user: str) -> None:
         rooms = self._rooms_of.get(user, Counter[str]())
-        if room_id in rooms:
-            return
-        if len(rooms) >= self._capacity.rooms_per_user:
-            raise Refused(
-                Code.TOO_MANY_ROOMS, "Too many rooms", limit=self._capacity.rooms_per_user
-            )
-        room = self._rooms.get(room_id)
-        if room is not None and len(room.users) >= self._capacity.members_per_room:
-            raise Refused(Code.ROOM_FULL, "Room is full", limit=self._capacity.members_per_room)
+        most = self._capacity.rooms_per_user
+        if room_id not in rooms and len(rooms) >= most:
+            raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
+
+
+def _is_to_be_saved(document: Document, now_ms: int) -> bool:
+    unsaved = document.revision - document.saved_revision
+    idle_ms = now_ms - document.edited_ms
+    return unsaved >= SAVE_AFTER_REVISIONS or (unsaved > 0 and idle_ms >= SAVE_AFTER_MS)
 
 
 def _take_one(counter: Counter[str], key: str) -> None:

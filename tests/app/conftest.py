@@ -3,7 +3,7 @@
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +11,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier, mint
 from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.rooms import Capacity, Rooms
-from chordme_daemon.app.server import Access, App, Limits
-from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Hear, ICluster, Member, Note
+from chordme_daemon.app.server import App
+from chordme_daemon.cluster.interface import (
+    ClusterUnavailable,
+    Draft,
+    Hear,
+    ICluster,
+    Member,
+    Note,
+    Snapshot,
+)
+from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import ITransport, Settings
@@ -30,6 +41,7 @@ SECRET = b"0123456789abcdef0123456789abcdef"
 # 12 November 2026, 12:00:00 UTC.
 STARTED_S = 1_794_484_800.0
 A_MINUTES_WORTH = Rate(60, 60.0)
+A_LOT = Rate(0, 60.0)
 CAPACITY = Capacity()
 EVENT_BYTES = 10_240
 
@@ -38,6 +50,16 @@ Payload = dict[str, Any]
 Heard = tuple[str | int, Any]
 
 _PACKET = re.compile(r"4(\d)(\d*)(.*)", re.DOTALL)
+
+
+def local_cluster(clock: Clock, journal: Journal | None = None) -> LocalCluster:
+    """A cluster of one that keeps its songs in memory, or in a journal that is open."""
+    if journal is None:
+        journal = Journal(":memory:", reactor=clock)
+        journal.open()
+    cluster = LocalCluster(journal, clock, lambda: STARTED_S + clock.seconds())
+    cluster.start()
+    return cluster
 
 
 @implementer(ITransport)
@@ -113,11 +135,12 @@ class Client:
         return self.heard()
 
     def ask(self, event: object, *args: object) -> Payload:
-        """Emit with an acknowledgement, which is all that is heard then."""
+        """Emit with an acknowledgement, which comes before all else that is heard then."""
         self.heard()
         self._acks += 1
         self.emit(event, *args, ack=self._acks)
-        [(number, payload)] = self.heard()
+        first, *self.wire.packets = self.packets()
+        number, payload = _heard(first.body.decode())
         assert number == self._acks
         answer: Payload = payload
         return answer
@@ -152,7 +175,7 @@ class House:
 
     def __init__(
         self,
-        cluster: ICluster | None = None,
+        cluster: ICluster | Callable[[Clock], ICluster] | None = None,
         *,
         permission: Permission = Permission.EDIT,
         capacity: Capacity = CAPACITY,
@@ -161,32 +184,37 @@ class House:
         **limits: Any,
     ) -> None:
         self.clock = Clock()
-        self.cluster: Any = cluster or LocalCluster()
+        self.cluster: Any = cluster or local_cluster
+        if callable(self.cluster):
+            self.cluster = self.cluster(self.clock)
         self.sockets = SocketServer(self.clock, {"/": self._accept})
         self.engine = EngineServer(
             self.clock, self.sockets.accept, Settings(max_queued_bytes=max_queued_bytes)
         )
         # The names of all events that were encoded for a room.
         self.encoded: list[str] = []
-        self.rooms = Rooms(self.cluster, self._prepare, capacity)
+        self.rooms = Rooms(self.cluster, self._prepare, capacity, self.wall_s)
+        self.documents = Documents(self.cluster)
+        access = Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission)
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
-        self.app = App(
+        may_ask = Limits(
+            **{
+                **rates,
+                "event_bytes": EVENT_BYTES,
+                "rooms_per_connection": capacity.rooms_per_connection,
+                "announced": {"event_bytes": EVENT_BYTES},
+                **limits,
+            }
+        )
+        self.answers = Answers(
             self.clock,
             self.wall_s,
-            access=Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission),
-            limits=Limits(
-                **{
-                    **rates,
-                    "event_bytes": EVENT_BYTES,
-                    "rooms_per_connection": capacity.rooms_per_connection,
-                    "announced": {"event_bytes": EVENT_BYTES},
-                    **limits,
-                }
-            ),
+            access=access,
+            limits=may_ask,
             rooms=self.rooms,
-            documents=Documents(self.cluster),
-            version="1.2.3",
+            editing=Editing(self.rooms, self.documents, self.now_ms),
         )
+        self.app = App(self.clock, self.answers, access, may_ask, "1.2.3")
 
     def _accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
         return self.app.accept(connection, auth)
@@ -198,6 +226,9 @@ class House:
     def wall_s(self) -> float:
         return STARTED_S + self.clock.seconds()
 
+    def now_ms(self) -> int:
+        return int(self.wall_s() * 1000)
+
     def token(self, user_id: object = "ada", *, good_for_s: float = 86_400, **claims: Any) -> str:
         return mint({"user_id": user_id, "exp": self.wall_s() + good_for_s, **claims}, SECRET)
 
@@ -207,7 +238,7 @@ class House:
         for step in [1.0] * int(whole) + [rest] * (rest > 0):
             self.clock.advance(step)
             self.clock.advance(0)
-            for part in (self.engine, self.sockets, self.app):
+            for part in (self.engine, self.sockets, self.app, self.cluster):
                 part.tick()
             self.clock.advance(0)
 
@@ -244,10 +275,10 @@ class DistantCluster:
     forbids.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.slow = False
         self.calls: list[str] = []
-        self._local = LocalCluster()
+        self._local = local_cluster(clock or Clock())
         self._open: set[str] = set()
         self._under_way: deque[tuple[Callable[[], None], Callable[[Exception], None]]] = deque()
 
@@ -284,8 +315,8 @@ class DistantCluster:
         if not self.slow:
             self.arrive()
 
-    def open(self, room: str, hear: Hear) -> Deferred[int]:
-        def call() -> Deferred[int]:
+    def open(self, room: str, hear: Hear) -> Deferred[Any]:
+        def call() -> Deferred[Any]:
             assert room not in self._open, "opened twice"
             self._open.add(room)
             return self._local.open(room, hear)
@@ -299,17 +330,29 @@ class DistantCluster:
 
         self._tell("close", call)
 
-    def join(self, room: str, member: Member) -> Deferred[Any]:
-        return self._ask("join", lambda: self._local.join(room, member))
+    def read(self, room: str) -> Deferred[Any]:
+        return self._ask("read", lambda: self._local.read(room))
 
-    def leave(self, room: str, member: Member) -> None:
-        self._tell("leave", lambda: self._local.leave(room, member))
+    def join(self, room: str, member: Member, at_most: int) -> Deferred[Any]:
+        return self._ask("join", lambda: self._local.join(room, member, at_most))
+
+    def leave(self, room: str, member: Member, *, lost: bool = False) -> None:
+        self._tell("leave", lambda: self._local.leave(room, member, lost=lost))
+
+    def memberships(self, key: str) -> Deferred[Any]:
+        return self._ask("memberships", lambda: self._local.memberships(key))
 
     def publish(self, room: str, note: Note) -> None:
         self._tell("publish", lambda: self._local.publish(room, note))
 
-    def commit(self, room: str, head: int, draft: Draft) -> Deferred[Any]:
-        return self._ask("commit", lambda: self._local.commit(room, head, draft))
+    def commit(self, room: str, head: int, drafts: Sequence[Draft]) -> Deferred[Any]:
+        return self._ask("commit", lambda: self._local.commit(room, head, drafts))
+
+    def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
+        self._tell("compact", lambda: self._local.compact(room, snapshot, base))
+
+    def tick(self) -> None:
+        self._local.tick()
 
 
 @pytest.fixture

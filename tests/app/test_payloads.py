@@ -2,24 +2,28 @@
 
 import pytest
 
+from chordme_daemon import ot
 from chordme_daemon.app import payloads
 from chordme_daemon.app.events import Code, Permission
-from chordme_daemon.cluster.interface import Draft, Entry, Participant
+from chordme_daemon.cluster.interface import Draft, Entry, Note, Participant
 
-INSERT = {"type": "insert", "position": 3, "content": "[G]"}
-DELETE = {"type": "delete", "position": 3, "length": 2}
-
-
-def entry(*operations: dict[str, object], client_id: str | None = None) -> Entry:
-    seq = None if client_id is None else 2
-    return Entry(7, Draft(operations, "sid", 5, 1000, "op-1", client_id, seq))
+INSERT = {"type": "insert", "position": 3, "content": "[G]\U0001f3b8"}
+DELETE = {"type": "delete", "position": 8, "length": 2}
+OPERATION = ot.from_wire([INSERT, DELETE])
 
 
-def test_a_current_client_is_told_of_each_revision_once() -> None:
-    update = payloads.collaboration_update("song", entry(INSERT, DELETE, client_id="tab"))
+def entry(operation: ot.Operation) -> Entry:
+    return Entry(7, Draft(ot.to_json(operation), "s:5/tab", 2, "tab", 5, 1000, "op-1"))
+
+
+@pytest.mark.parametrize(("operation", "told"), [(OPERATION, [INSERT, DELETE]), ((), [])])
+def test_a_current_client_is_told_of_each_revision_once(
+    operation: ot.Operation, told: list[object]
+) -> None:
+    update = payloads.collaboration_update("song", entry(operation), operation)
     assert update == {
         "room_id": "song",
-        "operations": [INSERT, DELETE],
+        "operations": told,
         "user_id": 5,
         "timestamp": 1000,
         "operation_id": "op-1",
@@ -29,31 +33,24 @@ def test_a_current_client_is_told_of_each_revision_once() -> None:
     }
 
 
-def test_an_operation_that_came_to_nothing_is_a_revision_all_the_same() -> None:
-    nothing = entry({"type": "retain"})
-    assert payloads.collaboration_update("song", nothing) == {
-        "room_id": "song",
-        "operations": [],
+def test_a_legacy_client_is_told_of_each_flat_part_with_its_delivery() -> None:
+    first, second = ot.split(OPERATION)
+    told = {"room_id": "song", "timestamp": 9}
+    assert payloads.legacy_update("song", entry(()).draft, first, 4, 9) == {
+        **told,
+        "operation": INSERT,
         "user_id": 5,
-        "timestamp": 1000,
         "operation_id": "op-1",
-        "revision": 7,
+        "delivery": 4,
     }
-    assert payloads.legacy_updates("song", nothing) == []
-
-
-def test_a_legacy_client_is_told_of_each_flat_part_in_order() -> None:
-    updates = payloads.legacy_updates("song", entry(INSERT, {"type": "retain"}, DELETE))
-    assert updates == [
-        {
-            "room_id": "song",
-            "operation": operation,
-            "user_id": 5,
-            "timestamp": 1000,
-            "operation_id": "op-1",
-        }
-        for operation in (INSERT, DELETE)
-    ]
+    # What mends a client's text is nobody's edit.
+    assert payloads.legacy_update("song", None, second, 5, 9) == {
+        **told,
+        "operation": DELETE,
+        "user_id": "server",
+        "operation_id": None,
+        "delivery": 5,
+    }
 
 
 def test_who_joins_is_told_who_is_there() -> None:
@@ -114,7 +111,7 @@ def test_who_joins_is_told_who_is_there() -> None:
         ),
         (payloads.message_sent("song"), {"room_id": "song"}),
         (
-            payloads.cursor_moved(5, "song", {"line": 1, "column": 2}, 1000, "tab"),
+            payloads.cursor_moved(5, "song", {"line": 1, "column": 2}, 1000, client_id="tab"),
             {
                 "user_id": 5,
                 "room_id": "song",
@@ -130,6 +127,26 @@ def test_who_joins_is_told_who_is_there() -> None:
         (
             payloads.operation_confirmed("song", None, 7),
             {"room_id": "song", "operation_id": None, "revision": 7},
+        ),
+        (
+            payloads.document_state("song", 7, "text", "behind", last_seq=2),
+            {"room_id": "song", "revision": 7, "text": "text", "reason": "behind", "last_seq": 2},
+        ),
+        (
+            payloads.document_state("song", 7, "text", "joined", delivery=9),
+            {"room_id": "song", "revision": 7, "text": "text", "reason": "joined", "delivery": 9},
+        ),
+        (
+            payloads.conflict_resolved("song", 7, "Am", "G7"),
+            {"room_id": "song", "revision": 7, "kept": "Am", "dropped": "G7"},
+        ),
+        (
+            payloads.resumed("song", Permission.EDIT, 7),
+            {"room_id": "song", "permission": "edit", "revision": 7},
+        ),
+        (
+            payloads.numbered(Note("room_message", {"message": 1}, "tab", kept=True, number=3)),
+            {"message": 1, "message_id": 3},
         ),
         (payloads.pong(1000), {"timestamp": 1000}),
         (payloads.pong(1000, 0), {"timestamp": 1000, "sent_at": 0}),

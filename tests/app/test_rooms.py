@@ -5,20 +5,30 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordme_daemon.app.events import Code, Permission, Refused
-from chordme_daemon.app.rooms import Capacity, Room, Rooms, Seat
-from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, Member, Note
+from chordme_daemon.app.room import Room, Seat
+from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.cluster.interface import (
+    ClusterUnavailable,
+    Draft,
+    Entry,
+    Member,
+    Note,
+    Record,
+)
+from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.socketio.server import Emission
-from tests.app.conftest import DistantCluster
-
-INSERT = {"type": "insert", "position": 0, "content": "x"}
+from tests.app.conftest import STARTED_S, DistantCluster, local_cluster
 
 
 class Ear:
     """A connection that only keeps what it is sent."""
+
+    queued_bytes = 0
 
     def __init__(self) -> None:
         self.sent: list[Emission] = []
@@ -41,10 +51,18 @@ def prepare(event: str, payload: dict[str, Any], *, conflate: object = None) -> 
     return Prepared(event, payload, conflate)
 
 
-def seat(connection: str, user: str = "ada", *, current: bool = False) -> Any:
-    """A seat whose connection only listens."""
+def seat(key: str, user: str = "ada") -> Any:
+    """A seat whose connection only listens, and whose client has been told that it is in."""
     listener: Any = Ear()
-    return Seat(listener, Member(connection, user, user), Permission.EDIT, current)
+    return Seat(
+        listener,
+        Member(key, user, user),
+        key,
+        Permission.EDIT,
+        shadow=None,
+        in_turn=lambda call: call(),
+        hears=True,
+    )
 
 
 def heard(place: Any) -> list[str]:
@@ -52,7 +70,9 @@ def heard(place: Any) -> list[str]:
 
 
 def rooms(cluster: Any = None, **capacity: int) -> Rooms:
-    return Rooms(cluster or LocalCluster(), prepare, Capacity(**capacity))
+    return Rooms(
+        cluster or local_cluster(Clock()), prepare, Capacity(**capacity), lambda: STARTED_S
+    )
 
 
 def done(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Any:
@@ -126,10 +146,14 @@ def test_what_may_be_conflated_is_named_by_room_author_and_event() -> None:
     assert names == [("song", "2", "cursor_moved"), None]
 
 
-def test_an_entry_moves_the_revision_also_where_nobody_hears_it() -> None:
-    room = Room("song", prepare)
-    room.hear(Entry(5, Draft([INSERT], "elsewhere", 1, 0)))
-    assert room.revision == 5
+def test_a_kept_note_is_told_with_its_number_and_stays_with_the_room() -> None:
+    all_rooms = rooms()
+    place = seat("1")
+    room, _ = done(all_rooms.join("song", place))
+    all_rooms.publish(room, "room_message", {"message": 1}, author="2", kept=True)
+    [emission] = place.connection.sent
+    [note] = room.messages
+    assert emission.payload == {"message": 1, "message_id": note.number}
 
 
 def test_a_room_that_is_left_by_all_and_joined_again_is_a_new_one() -> None:
@@ -146,7 +170,7 @@ def test_a_room_that_is_left_by_all_and_joined_again_is_a_new_one() -> None:
     ("room_id", "user", "code"),
     [("song", "eve", Code.ROOM_FULL), ("third", "ada", Code.TOO_MANY_ROOMS)],
 )
-def test_a_join_beyond_the_capacity_is_refused_and_asks_nothing_of_the_cluster(
+def test_a_join_beyond_the_capacity_is_refused_and_leaves_nothing_behind(
     room_id: str, user: str, code: Code
 ) -> None:
     cluster = DistantCluster()
@@ -154,31 +178,38 @@ def test_a_join_beyond_the_capacity_is_refused_and_asks_nothing_of_the_cluster(
     done(all_rooms.join("song", seat("1", "ada")))
     done(all_rooms.join("song", seat("2", "bob")))
     done(all_rooms.join("second", seat("3", "ada")))
-    asked = list(cluster.calls)
     with pytest.raises(Refused) as refused:
         done(all_rooms.join(room_id, seat("4", user)))
     assert (refused.value.code, refused.value.limit) == (code, 2)
-    assert cluster.calls == asked
+    assert (len(all_rooms), all_rooms.participants()) == (2, 3)
     done(all_rooms.join("song", seat("5", "ada")))
 
 
-def test_entries_that_come_while_the_room_opens_are_not_forgotten() -> None:
+def test_entries_that_come_while_the_room_opens_are_not_told_twice() -> None:
+    entry = Entry(1, Draft(["x"], "elsewhere", 1, "tab", 1, 0))
+
     class HastyCluster(LocalCluster):
-        """Lets entries be heard before it says that the room is open."""
+        """Lets an entry be heard before it says that the room is open."""
 
-        opening: Deferred[int]
+        opening: Deferred[Record]
 
-        def open(self, room: str, hear: Any) -> Deferred[int]:
+        def open(self, room: str, hear: Any) -> Deferred[Record]:
             super().open(room, hear)
-            hear(Entry(7, Draft([INSERT], "elsewhere", 1, 0)))
+            hear(entry)
             self.opening = Deferred()
             return self.opening
 
-    cluster = HastyCluster()
-    results = pending(rooms(cluster).join("song", seat("1")))
-    cluster.opening.callback(6)
+    journal = Journal(":memory:")
+    journal.open()
+    cluster = HastyCluster(journal, Clock(), lambda: STARTED_S)
+    place = seat("1")
+    results = pending(rooms(cluster).join("song", place))
+    cluster.opening.callback(Record(entries=[entry]))
     [(room, _)] = results
-    assert room.revision == 7
+    assert (room.text.revision, str(room.text.text)) == (1, "x")
+    room.hear(entry)
+    assert str(room.text.text) == "x"
+    assert heard(place) == []
 
 
 def test_hundreds_may_wait_for_the_same_room() -> None:

@@ -255,6 +255,7 @@ def test_a_level_permits_what_it_says(house: House, level: str, may_edit: object
     assert asked(client, "cursor_update") is True
     assert asked(client, "broadcast_message") is True
     assert asked(client, "collaboration_operation") == may_edit
+    client.heard()
     asked(author, "collaboration_operation")
     assert client.names() == ["collaboration_update"]
 
@@ -263,18 +264,18 @@ def test_a_forbidden_operation_is_refused_with_its_id_and_not_told(house: House)
     client, other = house.member("ada", rooms={"*": "read"}), house.member("bob")
     other.heard()
     payload = {"room_id": "song", "operation": INSERT}
-    assert client.tell("collaboration_operation", payload) == [
-        (
-            "error",
-            {
-                "message": "Not authorized for this room",
-                "code": "forbidden",
-                "event": "collaboration_operation",
-                "room_id": "song",
-                "id": "op-1",
-            },
-        )
-    ]
+    refused, undone = client.tell("collaboration_operation", payload)
+    assert refused == (
+        "error",
+        {
+            "message": "Not authorized for this room",
+            "code": "forbidden",
+            "event": "collaboration_operation",
+            "room_id": "song",
+            "id": "op-1",
+        },
+    )
+    assert undone[1]["operation"]["type"] == "delete"
     assert other.heard() == []
 
 

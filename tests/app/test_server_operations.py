@@ -9,7 +9,9 @@ from tests.app.conftest import STARTED_S, Client, Heard, House
 OPERATION = {"room_id": "song", "operation": {"type": "insert", "position": 0, "content": "[G]"}}
 
 INSERT = {"type": "insert", "position": 0, "content": "[G]"}
-DELETE = {"type": "delete", "position": 3, "length": 2}
+DELETE = {"type": "delete", "position": 1, "length": 2}
+# Both of them, as one operation.
+LEFT = {"type": "insert", "position": 0, "content": "["}
 RETAIN = {"type": "retain", "count": 4}
 NOW_MS = int(STARTED_S * 1000)
 
@@ -39,6 +41,7 @@ def test_a_legacy_client_hears_a_flat_operation_as_it_always_did(house: House) -
             "user_id": "ada",
             "timestamp": NOW_MS,
             "operation_id": "op-1",
+            "delivery": 1,
         }
     ]
 
@@ -51,7 +54,7 @@ def test_a_current_client_hears_a_revision_in_one_event(house: House) -> None:
     assert updates(other) == [
         {
             "room_id": "song",
-            "operations": [INSERT, DELETE],
+            "operations": [LEFT],
             "user_id": "ada",
             "timestamp": NOW_MS,
             "operation_id": None,
@@ -67,9 +70,12 @@ def test_a_composite_reaches_legacy_clients_part_by_part_and_current_ones_whole(
 ) -> None:
     author = house.member("ada", client_id="tab-a")
     legacy, current = house.member("bob"), house.member("eve", client_id="tab-e")
-    submit(author, [INSERT, RETAIN, DELETE], revision=0, seq=1)
-    assert [update["operation"] for update in updates(legacy)] == [INSERT, DELETE]
-    assert [update["operations"] for update in updates(current)] == [[INSERT, DELETE]]
+    submit(author, INSERT, revision=0, seq=1)
+    # In the text made by the parts before it, and told as what came of all of them together.
+    submit(author, [{**INSERT, "position": 3}, RETAIN, DELETE], revision=1, seq=2)
+    flat = [{**INSERT, "position": 1}, {"type": "delete", "position": 4, "length": 2}]
+    assert [update["operation"] for update in updates(legacy)] == [INSERT, *flat]
+    assert [update["operations"] for update in updates(current)] == [[INSERT], flat]
 
 
 def test_an_operation_that_comes_to_nothing_is_a_revision_for_current_clients_only(
@@ -147,15 +153,15 @@ def test_nothing_is_encoded_where_nobody_listens(house: House) -> None:
     assert house.encoded == []
 
 
-def test_a_client_that_turns_out_to_be_a_current_one_is_one_from_its_next_join_on(
-    house: House,
-) -> None:
-    author, client = house.member("ada"), house.member("bob")
-    token = house.token("bob")
-    assert client.ask("authenticate", {"token": token, "client_id": "tab-b"})["ok"]
-    client.join()
-    submit(author, INSERT)
-    assert [update.get("revision") for update in updates(client)] == [1]
+def test_a_client_stays_of_the_kind_that_it_is(house: House) -> None:
+    legacy, current = house.member("bob"), house.member("eve", client_id="tab-e")
+    for client, user in ((legacy, "bob"), (current, "eve")):
+        payload = {"token": house.token(user), "client_id": "another"}
+        assert client.ask("authenticate", payload)["code"] == "forbidden"
+    assert current.ask("authenticate", {"token": house.token("eve")})["ok"]
+    submit(house.member("ada"), INSERT)
+    assert [update.get("revision") for update in updates(legacy)] == [None]
+    assert [update.get("revision") for update in updates(current)] == [1]
 
 
 def test_s30_the_61st_operation_of_a_minute_is_refused_with_its_id(house: House) -> None:
@@ -174,7 +180,19 @@ def test_s30_the_61st_operation_of_a_minute_is_refused_with_its_id(house: House)
                 "retry_after_ms": 1001,
                 "limit": 60,
             },
-        )
+        ),
+        # It is on the client's screen all the same.
+        (
+            "collaboration_update",
+            {
+                "room_id": "song",
+                "operation": {"type": "delete", "position": 0, "length": 3},
+                "user_id": "server",
+                "timestamp": NOW_MS,
+                "operation_id": None,
+                "delivery": 61,
+            },
+        ),
     ]
     assert len(updates(other)) == 60
     house.advance(1.001)
@@ -203,17 +221,44 @@ def test_a_bad_operation_is_refused_with_its_id_and_room(house: House, operation
 # Revisions
 
 
-def test_who_joins_with_another_revision_is_told_to_begin_anew(house: House) -> None:
+def test_who_joins_with_a_revision_hears_what_came_since(house: House) -> None:
     writer = house.member("ada", client_id="tab-1")
-    assert writer.ask("collaboration_operation", OPERATION)["revision"] == 1
+    for revision in range(3):
+        assert writer.ask(
+            "collaboration_operation", {**OPERATION, "revision": revision, "seq": revision + 1}
+        )["ok"]
     reader = house.client("bob", client_id="tab-2")
-    assert reader.ask("join_room", {"room_id": "song", "revision": 0})["resync"] is True
-    assert "resync" not in reader.ask("join_room", {"room_id": "song", "revision": 1})
-    assert "resync" not in reader.ask("join_room", {"room_id": "song"})
+    joined = reader.ask("join_room", {"room_id": "song", "revision": 1})
+    assert [update["revision"] for update in joined["operations"]] == [2, 3]
+    assert reader.ask("join_room", {"room_id": "song", "revision": 3})["operations"] == []
+    assert "operations" not in reader.ask("join_room", {"room_id": "song"})
+    joined = reader.ask("join_room", {"room_id": "song", "document": True})
+    assert (joined["document"], joined["revision"]) == ({"text": "[G]" * 3}, 3)
 
 
-def test_o07_an_operation_from_the_future_is_refused(house: House) -> None:
+def test_who_joins_with_a_revision_that_is_not_known_is_given_the_text(house: House) -> None:
+    writer = house.member("ada", client_id="tab-1")
+    assert writer.ask("collaboration_operation", {**OPERATION, "revision": 0, "seq": 1})["ok"]
+    reader = house.client("bob", client_id="tab-2")
+    assert reader.ask("join_room", {"room_id": "song", "revision": 9})["resync"] is True
+    assert reader.heard() == [
+        (
+            "document_state",
+            {
+                "room_id": "song",
+                "revision": 1,
+                "text": "[G]",
+                "reason": "stale_revision",
+                "last_seq": 0,
+            },
+        )
+    ]
+
+
+def test_o07_an_operation_from_the_future_is_refused_and_the_text_follows(house: House) -> None:
     writer = house.member("ada", client_id="tab-1")
     answer = writer.ask("collaboration_operation", {**OPERATION, "revision": 1, "seq": 1})
-    assert (answer["code"], answer["room_id"]) == ("stale_revision", "song")
+    assert (answer["code"], answer["room_id"], answer["seq"]) == ("stale_revision", "song", 1)
+    [(name, state)] = writer.heard()
+    assert (name, state["revision"], state["text"]) == ("document_state", 0, "")
     assert writer.ask("collaboration_operation", {**OPERATION, "revision": 0, "seq": 1})["ok"]

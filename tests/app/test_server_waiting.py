@@ -336,7 +336,9 @@ def test_an_operation_that_the_cluster_cannot_take_is_unavailable_with_its_id(
     client.emit("collaboration_operation", OPERATION)
     cluster.fail()
     error = {**UNAVAILABLE, "event": "collaboration_operation", "id": "op-1"}
-    assert client.heard() == [("error", error)]
+    refused, undone = client.heard()
+    assert refused == ("error", error)
+    assert undone[1]["operation"]["type"] == "delete"
     cluster.slow = False
     assert client.ask("collaboration_operation", OPERATION)["revision"] == 1
     assert other.names() == ["collaboration_update"]

@@ -1,0 +1,21 @@
+"""What a request is answered."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from chordme_daemon.app.events import Fields
+
+
+@attrs.frozen
+class Answer:
+    """The event that answers a request, if it has one: all that an acknowledgement carries.
+
+    Without an acknowledgement the client hears the events `before` it as well. `then` is called
+    when all that is sent.
+    """
+
+    event: str | None = None
+    payload: Fields = attrs.field(factory=dict)
+    before: Sequence[tuple[str, Fields]] = ()
+    then: Callable[[], None] | None = None

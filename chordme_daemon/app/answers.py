@@ -1,0 +1,318 @@
+"""What each request does, and what it is answered.
+
+The token is looked at again with every request, and so is what it permits.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from chordme_daemon.app import events, payloads
+from chordme_daemon.app.answer import Answer
+from chordme_daemon.app.auth import Identity, Verifier, permission
+from chordme_daemon.app.clients import Client
+from chordme_daemon.app.cursors import Cursors
+from chordme_daemon.app.editing import Editing, catch_up
+from chordme_daemon.app.events import Code, Fields, Permission, Refused
+from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.room import Seat
+from chordme_daemon.app.rooms import Rooms
+from chordme_daemon.app.shadow import Shadow
+from chordme_daemon.cluster.interface import ClusterUnavailable, Member
+
+TOKEN_EXPIRING_BEFORE_S: Final = 60.0
+LEAVE_AFTER_EXPIRY_S: Final = 30.0
+
+
+@attrs.frozen
+class Limits:
+    """How much a client may ask for, and what of that it is told when it connects."""
+
+    messages: Rate
+    operations: Rate
+    cursors: Rate
+    joins: Rate
+    event_bytes: int
+    rooms_per_connection: int
+    announced: dict[str, object]
+
+
+@attrs.frozen
+class Access:
+    """Who clients are, and what they may do where their token does not say."""
+
+    verifier: Verifier
+    default_permission: Permission
+    authenticate_within_s: float = 30.0
+
+
+Answering = Answer | Coroutine[Deferred[Any], Any, Answer]
+
+
+class Answers:
+    """Does what clients ask for.
+
+    `clock` is monotonic; `wall_s()` is the time of day in seconds, for tokens and timestamps.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        wall_s: Callable[[], float],
+        *,
+        access: Access,
+        limits: Limits,
+        rooms: Rooms,
+        editing: Editing,
+    ) -> None:
+        self._clock = clock
+        self._wall_s = wall_s
+        self._access = access
+        self._limits = limits
+        self._rooms = rooms
+        self._editing = editing
+        self._joins = Budget(limits.joins)
+        self._messages = Budget(limits.messages)
+        self._operations = Budget(limits.operations)
+        self._cursors = Cursors(clock, Budget(limits.cursors), self._publish_cursor)
+        # Current clients by what they are known by when they come back.
+        self._current: dict[str, Client] = {}
+        self._serve: dict[type, Callable[..., Answering]] = {
+            events.Authenticate: self._authenticate,
+            events.JoinRoom: self._join,
+            events.LeaveRoom: self._leave,
+            events.BroadcastMessage: self._broadcast,
+            events.SubmitOperation: self._submit,
+            events.MoveCursor: self._move_cursor,
+            events.Ping: self._ping,
+        }
+
+    def serve(self, client: Client, request: events.Request) -> Answering:
+        """Do what a request asks for; raises or fails with `Refused` if that is not granted."""
+        return self._serve[type(request)](client, request)
+
+    def tell_state(self, client: Client, room_id: str) -> None:
+        """Give a current client the whole text of a room, if it is in there.
+
+        What a legacy client did is undone by the next update; it need not listen to anything else.
+        """
+        if room_id in client.seats:
+            room, seat = client.seats[room_id]
+            if seat.shadow is None:
+                room.tell_state(seat, "refused")
+
+    def forget(self, client: Client, *, lost: bool) -> None:
+        """Take a client that is gone out of its rooms; one that was lost may come back."""
+        self._cursors.forget(client)
+        if self._current.get(client.member_key) is client:
+            del self._current[client.member_key]
+        self._stand_up_everywhere(client, lost=lost)
+
+    def look_after(self, client: Client, identity: Identity) -> None:
+        """Tell a client that its token expires, and let it leave its rooms some time later."""
+        left_s = identity.expires_at_s - self._wall_s()
+        if left_s > TOKEN_EXPIRING_BEFORE_S:
+            return
+        if not client.told_of_expiry:
+            client.told_of_expiry = True
+            expires_at_ms = int(identity.expires_at_s * 1000)
+            client.connection.emit("token_expiring", payloads.token_expiring(expires_at_ms))
+        if left_s <= -LEAVE_AFTER_EXPIRY_S and not client.busy:  # it may be busy joining again
+            for room_id in list(client.seats):
+                self._stand_up(client, room_id)
+                client.connection.emit("room_left", payloads.room_left(room_id, "expired"))
+
+    def tick(self, now: float) -> None:
+        """Forget the budgets that are full again, and look after the rooms."""
+        for budget in (self._joins, self._messages, self._operations, self._cursors.budget):
+            budget.forget(now)
+        self._rooms.tick()
+
+    # Who somebody is
+
+    def _authenticate(self, client: Client, request: events.Authenticate) -> Answering:
+        identity = self._access.verifier.verify(request.token, self._wall_s())
+        is_first = client.identity is None
+        if client.identity is not None:
+            if client.identity.key != identity.key:
+                raise Refused(Code.FORBIDDEN, "Already authenticated as another user")
+            if request.client_id not in (None, client.client_id):
+                raise Refused(Code.FORBIDDEN, "Already authenticated as another client")
+        client.auth_failures = 0
+        client.identity = identity
+        client.client_id = request.client_id or client.client_id
+        client.told_of_expiry = False
+        self._review_permissions(client, identity)
+        if is_first and client.client_id is not None:
+            return self._resume(client, identity)
+        return _authenticated(identity, [])
+
+    async def _resume(self, client: Client, identity: Identity) -> Answer:
+        """A current client: perhaps it was here a moment ago, and keeps its places."""
+        before = self._current.get(client.member_key)
+        self._current[client.member_key] = client
+        if before is not None:
+            # Lost without our knowing it yet; or a copy of the tab, which must not come back.
+            self._stand_up_everywhere(before, lost=True)
+            before.connection.disconnect()
+        try:
+            rooms = await self._rooms.memberships(client.member_key)
+        except ClusterUnavailable:
+            rooms = {}
+        resumed = [
+            payloads.resumed(room_id, level, revision)
+            for room_id, revision in rooms.items()
+            if (level := self._permission(identity, room_id)) >= Permission.READ
+        ]
+        return _authenticated(identity, resumed)
+
+    def _permission(self, identity: Identity, room_id: str) -> Permission:
+        return permission(identity, room_id, self._access.default_permission)
+
+    def _review_permissions(self, client: Client, identity: Identity) -> None:
+        """Tell a client of the rooms in which its fresh token permits something else."""
+        for room_id, (_, seat) in list(client.seats.items()):
+            level = self._permission(identity, room_id)
+            if level == seat.permission:
+                continue
+            seat.permission = level
+            if level < Permission.READ:
+                self._stand_up(client, room_id)
+                client.connection.emit("room_left", payloads.room_left(room_id, "revoked"))
+            else:
+                changed = payloads.permission_changed(room_id, level)
+                client.connection.emit("permission_changed", changed)
+
+    # Rooms
+
+    async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
+        identity = client.known(self._wall_s())
+        self._spend(self._joins, identity)
+        level = self._permission(identity, request.room_id)
+        if level < Permission.READ:
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
+        if request.room_id in client.seats:
+            _, seat = client.seats[request.room_id]
+        else:
+            most = self._limits.rooms_per_connection
+            if len(client.seats) >= most:
+                raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
+            seat = _seat(client, identity, level)
+        room, participants = await self._rooms.join(request.room_id, seat)
+        # What it sent over another connection is to be in what it is told now, or never to be.
+        await room.settled(seat.member.key)
+        if client.gone:
+            self._rooms.leave(room, seat, lost=client.lost)
+            return Answer()
+        client.seats[room.id] = (room, seat)
+        count, name = len(participants), identity.name
+        asked, then = catch_up(room, seat, request)
+        seat.hears = True
+        return Answer(
+            "room_joined",
+            payloads.room_joined(room.id, level, participants, room.text.revision, **asked),
+            before=[("user_joined", payloads.user_joined(room.id, identity.user_id, count, name))],
+            then=then,
+        )
+
+    def _leave(self, client: Client, request: events.LeaveRoom) -> Answer:
+        client.known(self._wall_s())
+        if request.room_id in client.seats:
+            self._stand_up(client, request.room_id)
+        return Answer("room_left", payloads.room_left(request.room_id, "asked"))
+
+    def _stand_up(self, client: Client, room_id: str, *, lost: bool = False) -> None:
+        room, seat = client.seats.pop(room_id)
+        client.cursors.pop(room_id, None)
+        self._rooms.leave(room, seat, lost=lost)
+
+    def _stand_up_everywhere(self, client: Client, *, lost: bool) -> None:
+        while client.seats:
+            self._stand_up(client, next(iter(client.seats)), lost=lost)
+
+    # What is said and done there
+
+    def _broadcast(self, client: Client, request: events.BroadcastMessage) -> Answer:
+        identity = client.known(self._wall_s())
+        room, seat = client.seat(request.room_id)
+        self._spend(self._messages, identity)
+        payload = payloads.room_message(
+            identity.user_id, request.room_id, request.message, self.now_ms()
+        )
+        author = seat.member.key
+        self._rooms.publish(room, "room_message", payload, author=author, kept=True)
+        return Answer("message_sent", payloads.message_sent(request.room_id))
+
+    def _submit(self, client: Client, request: events.SubmitOperation) -> Answering:
+        identity = client.known(self._wall_s())
+        room, seat = client.seat(request.room_id)
+
+        def allow() -> None:
+            client.editing(request.room_id)
+            self._spend(self._operations, identity)
+
+        return self._editing.submit(room, seat, request, allow)
+
+    def _move_cursor(self, client: Client, request: events.MoveCursor) -> Answer:
+        identity = client.known(self._wall_s())
+        client.seat(request.room_id)
+        self._cursors.move(client, identity, request)
+        return Answer()
+
+    def _publish_cursor(self, client: Client, request: events.MoveCursor) -> None:
+        assert client.identity is not None  # noqa: S101 - it moved a cursor
+        room, seat = client.seats[request.room_id]
+        position, revision = request.position, request.revision
+        if revision is not None:
+            # Others may have typed since then.
+            position, revision = room.text.carry(position, revision), room.text.revision
+        payload = payloads.cursor_moved(
+            client.identity.user_id,
+            room.id,
+            position,
+            self.now_ms(),
+            client_id=client.client_id,
+            revision=revision,
+        )
+        author = seat.member.key
+        self._rooms.publish(room, "cursor_moved", payload, author=author, conflate=True)
+
+    def _ping(self, client: Client, request: events.Ping) -> Answer:
+        client.known(self._wall_s())
+        return Answer("pong", payloads.pong(self.now_ms(), request.sent_at))
+
+    def now_ms(self) -> int:
+        """The time of day, as timestamps have it."""
+        return int(self._wall_s() * 1000)
+
+    def _spend(self, budget: Budget, identity: Identity) -> None:
+        wait_s = budget.spend(identity.key, self._clock.seconds())
+        if wait_s > 0:
+            raise Refused(
+                Code.RATE_LIMITED,
+                "Rate limit exceeded",
+                retry_after_ms=int(wait_s * 1000) + 1,
+                limit=budget.rate.count,
+            )
+
+
+def _authenticated(identity: Identity, resumed: list[Fields]) -> Answer:
+    expires_at_ms = int(identity.expires_at_s * 1000)
+    payload = payloads.authenticated(identity.user_id, expires_at_ms, resumed)
+    return Answer("authenticated", payload)
+
+
+def _seat(client: Client, identity: Identity, level: Permission) -> Seat:
+    is_current = client.client_id is not None
+    key = client.member_key
+    return Seat(
+        client.connection,
+        Member(key, identity.key, identity.user_id, identity.name, resumable=is_current),
+        client.tie_id,
+        level,
+        shadow=None if is_current else Shadow(client.tie_id),
+        in_turn=client.in_turn,
+    )

@@ -1,0 +1,242 @@
+"""Clients that send no revision: what they are told, and where what they say is meant to be."""
+
+from typing import Any
+
+import pytest
+
+from chordme_daemon import ot
+from tests.app.conftest import STARTED_S, Client, DistantCluster, Heard, House
+
+
+def insert(position: int, content: str = "x") -> dict[str, object]:
+    return {"type": "insert", "position": position, "content": content}
+
+
+def delete(position: int, length: int) -> dict[str, object]:
+    return {"type": "delete", "position": position, "length": length}
+
+
+def submit(client: Client, operation: object, **fields: object) -> list[Heard]:
+    return client.tell(
+        "collaboration_operation", {"room_id": "song", "operation": operation, **fields}
+    )
+
+
+def told(client: Client) -> list[Any]:
+    """The operations that a client was told of since the last look."""
+    return [
+        payload["operation"] for name, payload in client.heard() if name == "collaboration_update"
+    ]
+
+
+def song(house: House) -> str:
+    reader = house.client("reader", client_id="reader")
+    joined = reader.ask("join_room", {"room_id": "song", "document": True})
+    reader.hang_up()
+    text: str = joined["document"]["text"]
+    return text
+
+
+def frozen(client: Client) -> None:
+    """From now on the client applies nothing, and answers no ping."""
+    client.heard()
+    client.wire.writable = False
+
+
+def test_where_it_begins_it_is_told_and_an_empty_song_is_not(house: House) -> None:
+    first = house.client("ada")
+    first.ask("join_room", {"room_id": "song"})
+    assert first.heard() == []
+    submit(first, insert(0, "la"))
+    second = house.client("bob")
+    second.ask("join_room", {"room_id": "song"})
+    [(name, state)] = second.heard()
+    assert name == "document_state"
+    assert (state["text"], state["revision"], state["reason"]) == ("la", 1, "joined")
+    assert isinstance(state["delivery"], int)
+
+
+def test_deliveries_are_numbered_and_grow(house: House) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    bob.heard()
+    for _ in range(3):
+        submit(ada, [insert(0, "ab"), insert(5, "c"), delete(1, 1)])
+    numbers = [payload["delivery"] for _, payload in bob.heard()]
+    assert numbers == sorted(set(numbers))
+
+
+def test_what_does_not_fit_is_cut_to_the_text_and_the_client_is_told_what_that_is(
+    house: House,
+) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    assert submit(ada, insert(100, "la"))[0][1]["revision"] == 1
+    assert told(bob) == [insert(0, "la")]
+    answer, state = submit(ada, delete(1, 100))
+    assert answer[0] == "operation_confirmed"
+    assert (state[0], state[1]["text"], state[1]["reason"]) == (
+        "document_state",
+        "l",
+        "out_of_step",
+    )
+    # It has it by now, and goes on.
+    assert submit(ada, insert(1, "o"))[0][0] == "operation_confirmed"
+    assert song(house) == "lo"
+
+
+def test_what_it_says_before_it_has_its_new_text_is_not_meant_for_that(house: House) -> None:
+    ada = house.member("ada")
+    frozen(ada)
+    submit(ada, insert(9, "la"))
+    submit(ada, insert(0, "old"))
+    ada.wire.writable = True
+    house.advance(1)
+    names = [(name, payload.get("code")) for name, payload in ada.heard()]
+    assert ("error", "stale_revision") in names
+    assert submit(ada, insert(2, "!"))[0][0] == "operation_confirmed"
+    assert song(house) == "la!"
+
+
+@pytest.mark.parametrize("echo", [True, False])
+def test_an_edit_is_meant_for_the_text_that_its_author_sees(house: House, echo: bool) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    submit(ada, insert(0, "one two"))
+    assert told(bob) == [insert(0, "one two")]
+    frozen(bob)
+    submit(ada, insert(0, "zero "))
+    # Bob has not seen that yet, and puts his word in front of "two".
+    seen = {"seen": 1} if echo else {}
+    submit(bob, insert(4, "and "), **seen)
+    assert song(house) == "zero one and two"
+    bob.wire.writable = True
+    house.advance(1)
+    [late] = [told for name, told in bob.heard() if name == "collaboration_update"]
+    assert (late["operation"], late["user_id"]) == (insert(0, "zero "), "ada")
+    # The next he says after it, and it is where it should be.
+    submit(bob, insert(16, "!"), **({"seen": 9} if echo else {}))
+    assert song(house) == "zero one and two!"
+
+
+def test_what_was_typed_at_the_same_time_is_put_right_on_the_screen(house: House) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    submit(ada, insert(0, "abc"))
+    bob_text = "abc"
+    bob.heard()
+    frozen(bob)
+    submit(ada, insert(3, "-ada"))
+    submit(bob, insert(0, "bob-"))
+    bob_text = "bob-" + bob_text
+    # What waits until he is in order again is still somebody's.
+    submit(ada, {**insert(0, ">"), "id": "late"})
+    bob.wire.writable = True
+    heard: list[Any] = []
+    for _ in range(4):
+        house.advance(1)
+        for name, update in bob.heard():
+            if name != "collaboration_update":
+                continue
+            heard.append((update["user_id"], update["operation_id"]))
+            bob_text = ot.apply(bob_text, ot.from_wire([update["operation"]]))
+    assert bob_text == song(house) == ">bob-abc-ada"
+    assert ("ada", "late") in heard
+
+
+def test_an_edit_that_is_refused_is_taken_back_on_the_screen_after_the_answer(
+    house: House,
+) -> None:
+    ada, bob = house.member("ada", rooms={"*": "read"}), house.member("bob")
+    submit(bob, insert(0, "song"))
+    ada.heard()
+    refused, undone = submit(ada, [insert(4, "!"), delete(0, 1)])[:2]
+    assert (refused[0], refused[1]["code"]) == ("error", "forbidden")
+    assert undone[1]["user_id"] == "server"
+    assert undone[1]["timestamp"] == int(STARTED_S * 1000)
+    assert song(house) == "song"
+
+
+def test_an_operation_that_is_sent_again_by_its_id_is_applied_once(house: House) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    operation = {**insert(0, "la"), "id": "op-1"}
+    first = submit(ada, operation)
+    assert submit(ada, operation) == first
+    # Over another connection of the user as well.
+    again = house.member("ada")
+    again.heard()
+    assert submit(again, operation) == first
+    assert told(bob) == [insert(0, "la")]
+    assert song(house) == "la"
+    house.advance(601)
+    later = house.member("ada")
+    later.heard()
+    assert submit(later, operation)[0][1]["revision"] == 2
+
+
+def test_an_id_that_is_under_way_is_answered_when_that_is(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    one, other = far_house.member("ada"), far_house.member("ada")
+    for client in (one, other):
+        client.heard()
+    cluster.slow = True
+    request = {"room_id": "song", "operation": {**insert(0), "id": "op-1"}}
+    for client in (one, other):
+        client.emit("collaboration_operation", request)
+    cluster.arrive()
+    assert [name for name, _ in one.heard()] == ["operation_confirmed"]
+    assert [payload["revision"] for name, payload in other.heard() if "conf" in str(name)] == [1]
+
+
+def test_both_kinds_in_one_room_read_the_same_song(house: House) -> None:
+    legacy, current = house.member("ada"), house.member("bob", client_id="tab-b")
+    submit(legacy, insert(0, "one "))
+    [operations] = [payload["operations"] for _, payload in current.heard()]
+    assert operations == [insert(0, "one ")]
+    legacy.heard()
+    answer = current.ask(
+        "collaboration_operation",
+        {"room_id": "song", "operation": insert(4, "two"), "revision": 1, "seq": 1},
+    )
+    assert answer["revision"] == 2
+    assert told(legacy) == [insert(4, "two")]
+    # At one place the current one goes left: the connection of a legacy client is greater.
+    frozen(legacy)
+    current.ask(
+        "collaboration_operation",
+        {"room_id": "song", "operation": insert(7, "<"), "revision": 2, "seq": 2},
+    )
+    submit(legacy, insert(7, ">"))
+    assert song(house) == "one two<>"
+
+
+def test_one_who_never_answers_a_ping_hears_every_edit_all_the_same(house: House) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    bob.heard()
+    bob.wire.receive = lambda _: None
+    for number in range(5):
+        submit(ada, insert(number))
+    assert told(bob) == [insert(number) for number in range(5)]
+
+
+def test_one_that_is_too_far_behind_is_given_the_whole_text(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chordme_daemon.app.room.MAX_LAG", 10)
+    ada, bob = house.member("ada"), house.member("bob")
+    bob.heard()
+    bob.wire.receive = lambda _: None
+    for number in range(13):
+        submit(ada, insert(number))
+    names = bob.names()
+    assert names.count("document_state") == 1
+    assert names.count("collaboration_update") == 12
+
+
+def test_the_end_of_one_that_types_leaves_the_song_to_the_others(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    ada, bob = far_house.member("ada"), far_house.member("bob")
+    bob.heard()
+    cluster.slow = True
+    ada.emit("collaboration_operation", {"room_id": "song", "operation": insert(0)})
+    ada.hang_up()
+    cluster.arrive()
+    assert [name for name, _ in bob.heard()] == ["collaboration_update", "user_left"]
