@@ -1,7 +1,8 @@
-"""The configuration: read once, checked once, frozen. Only `service` imports it.
+"""The configuration: read once, checked once, frozen. Only `service` and `cli` import it.
 
 - What may be configured is the table in `settings`; names, errors and `default_ini` come from it.
-- Defaults < ini file < environment < command line; a CHORDME_ name beats a legacy name.
+- Defaults < ini file < environment < command line; a CHORDME_ name beats a legacy name. An empty
+  variable counts as not set; a file and the command line may set a setting to nothing.
 - What is wrong is one line that names the source, the key, the value and what is expected.
   A secret, or a URL that may carry one, is never in that line, nor in a repr.
 """
@@ -76,7 +77,7 @@ SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
     f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)
 }
 VARIABLES = {f"CHORDME_{name.replace('.', '_').upper()}": name for name in SETTINGS}
-# What ChordMe deployments set already, the later before the earlier; empty counts as not set.
+# What ChordMe deployments set already, the later before the earlier.
 LEGACY: tuple[tuple[tuple[str, ...], str, Callable[..., str]], ...] = (
     (("FLASK_HOST", "FLASK_PORT"), "server.listen", _flask_endpoint),
     (("FLASK_DEBUG",), "log.level", _flask_level),
@@ -92,7 +93,7 @@ INTRODUCTION = """\
 The settings of twistd chordme. Each is shown with its default and commented out: take the # away
 to change it. A value that goes on over several lines is indented. Each is also an environment
 variable, CHORDME_<SECTION>_<KEY>, which goes before this file: CHORDME_SERVER_LISTEN is listen in
-[server]. The command line goes before both."""
+[server]. An empty variable counts as not set. The command line goes before both."""
 IN_DEMO = {
     "auth.secret": "",
     "auth.secret_file": "",
@@ -109,11 +110,12 @@ def load(
     overrides: Sequence[str],
     demo: bool,
     demo_secret: bytes = b"",
+    secret_needed: bool = True,
 ) -> Config:
     """The configuration of all its sources, or ConfigError.
 
-    In demo mode it has `demo_secret` and no other, listens on loopback only, and counts no
-    connections.
+    In demo mode it has `demo_secret` and no other, listens on loopback only, counts no
+    connections, and keeps songs in memory. Without a daemon to start, no secret is needed.
     """
     if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
         # A ChordMe developer's shell may have it elsewhere, for Flask.
@@ -122,6 +124,7 @@ def load(
     if demo:
         listen = f"tcp:5000:interface={LOOPBACK[0]}"
         given["server.listen"] = _Given(0, "demo mode", listen)
+        given["store.url"] = _Given(0, "demo mode", "memory:")
     given |= _from_ini(ini) if ini is not None else {}
     given |= _from_environment(environ)
     given |= _from_command_line(overrides)
@@ -133,9 +136,11 @@ def load(
         values["auth.secret"] = _parsed("auth.secret", given, lambda _: strong(demo_secret))
     elif given["auth.secret_file"].text:
         values["auth.secret"] = _parsed("auth.secret_file", given, secret_in)
-    if not values["auth.secret"]:
+    if secret_needed and not values["auth.secret"]:
+        secret = given["auth.secret"]
+        source = secret.source if secret.rank else "configuration"
         problem = f"auth.secret is not set: expected at least {MIN_SECRET_BYTES} random bytes"
-        raise ConfigError("configuration", f"{problem}; make one: {HOW_TO_MAKE_ONE}")
+        raise ConfigError(source, f"{problem}; make one: {HOW_TO_MAKE_ONE}")
     _check_sizes(given, values)
     return _frozen(values, demo)
 
@@ -189,7 +194,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
             given[setting] = _Given(2, source, text)
     for name, text in environ.items():
         if name in VARIABLES:
-            given[VARIABLES[name]] = _Given(3, f"environment variable {name}", text)
+            if text:
+                given[VARIABLES[name]] = _Given(3, f"environment variable {name}", text)
         elif name.startswith("CHORDME_") and not _is_service_link(name, text):
             raise _unknown("environment", f"variable {name}", name, VARIABLES)
     return given

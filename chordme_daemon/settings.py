@@ -1,4 +1,4 @@
-"""The settings: one table of what may be configured. Only `config` and `service` read it.
+"""The settings: one table of what may be configured. `config`, `service` and `cli` read it.
 
 A field of a section class is a setting, with its default as a file has it, its parser and its
 sentence for the operator. A parser is given text and says in its ValueError what is expected,
@@ -9,10 +9,13 @@ never what it was given: that may be a secret.
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
+
+from chordme_daemon.app.limits import Rate
 
 MIN_SECRET_BYTES = 32
 MAX_SECRET_BYTES = 4096
@@ -35,14 +38,6 @@ STOCK_WORDS = re.compile(
     r"character|char|must|not|use|the|and|for|placeholder|hello|world|0?123456789?0?|abcdef|32|64|"
     r"256|me|my|in|to|or|is|it|at|be|do|an?|[\s_.,:;!?/+=-]+|[0-9]{1,4}$"
 )
-
-
-@attrs.frozen
-class Rate:
-    """So many in so many seconds; a count of 0 is no limit."""
-
-    count: int
-    per_s: float
 
 
 # Parsers: text in, value out; what their ValueError says is what is expected.
@@ -154,6 +149,21 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
         return tuple(ipaddress.ip_network(one) for one in _listed(text))
     except ValueError:
         raise ValueError("addresses or networks such as 127.0.0.1 or 10.0.0.0/8") from None
+
+
+def _store(text: str) -> str:
+    if text != "memory:" and not re.fullmatch("sqlite:[^\0]{1,1024}", text):
+        raise ValueError("sqlite:PATH, or memory:")
+    return text
+
+
+def store_path(url: str, environ: Mapping[str, str]) -> str:
+    """The path of the journal: that of a file, absolute, or SQLite's name for its memory."""
+    if url == "memory:":
+        return ":memory:"
+    # systemd gives its services a directory of their own; of several the first is meant.
+    directory = environ.get("STATE_DIRECTORY", "").split(":")[0] or Path.cwd()
+    return str(Path(directory, url.removeprefix("sqlite:")))
 
 
 def _secret(text: str) -> bytes:
@@ -301,10 +311,17 @@ class Store:
     """Where songs are kept."""
 
     url: str = _row(
-        "memory:",
-        _one_of("memory:", expected="memory:, the only store of this version"),
-        "Where songs are kept; memory: keeps them as long as the daemon runs.",
+        "sqlite:chordme.sqlite3",
+        _store,
+        "Where songs are kept: sqlite:PATH, a file (a relative PATH is in $STATE_DIRECTORY, else "
+        "in the working directory), or memory:, as long as the daemon runs.",
         hidden=True,
+    )
+    synchronous: str = _row(
+        "full",
+        _one_of("full", "normal"),
+        "What an acknowledged edit survives: full, every crash and power cut; normal, every crash "
+        "of the daemon, but a power cut may take the last moments. Normal is easier on the disk.",
     )
 
 

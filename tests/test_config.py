@@ -52,6 +52,16 @@ class TestPrecedence:
     def test_every_setting_has_an_environment_name(self, name):
         assert VARIABLES[f"CHORDME_{name.replace('.', '_').upper()}"] == name
 
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_an_empty_variable_counts_as_not_set(self, name):
+        variable = f"CHORDME_{name.replace('.', '_').upper()}"
+        assert configured(environ={"JWT_SECRET_KEY": SECRET, variable: ""}) == configured()
+
+    def test_a_file_and_the_command_line_may_set_a_setting_to_nothing(self, tmp_path):
+        text = "[server]\nadmin =\norigins = https://a.example\n"
+        found = configured(text, overrides=["server.origins="], directory=tmp_path)
+        assert (found.server.admin, found.server.origins) == ("", ())
+
     def test_a_weaker_source_is_not_read_where_a_stronger_one_speaks(self, tmp_path):
         text = "[log]\nlevel = loud\n"
         assert (
@@ -98,8 +108,6 @@ class TestLegacyNames:
             ({"WEBSOCKET_PING_INTERVAL": "1"}, "2", "heartbeat.ping_interval", 2.0),
             ({"WEBSOCKET_PING_TIMEOUT": "1"}, "2", "heartbeat.ping_timeout", 2.0),
             ({"JWT_SECRET_KEY": OTHER_SECRET}, SECRET, "auth.secret", SECRET.encode()),
-            ({"REDIS_URL": "redis://h"}, "", "cluster.redis_url", ""),
-            ({"REDISCLOUD_URL": "redis://h"}, "", "cluster.redis_url", ""),
         ],
     )
     @pytest.mark.parametrize("ours_first", [False, True])
@@ -107,6 +115,15 @@ class TestLegacyNames:
         own = {f"CHORDME_{name.replace('.', '_').upper()}": ours}
         environ = own | legacy if ours_first else legacy | own
         assert value(configured(environ={**KEYED, **environ}), name) == expected
+
+    def test_our_own_name_does_not_beat_it_with_nothing(self):
+        environ = {"FLASK_PORT": "1", "CHORDME_SERVER_LISTEN": "", **KEYED}
+        assert configured(environ=environ).server.listen == ("tcp:1",)
+
+    @pytest.mark.parametrize("name", ["REDIS_URL", "REDISCLOUD_URL"])
+    def test_the_command_line_beats_it_with_nothing(self, name):
+        environ = {name: "redis://h", **KEYED}
+        assert configured(environ=environ, overrides=["cluster.redis_url="]).cluster.redis_url == ""
 
     @pytest.mark.parametrize(
         ("legacy", "name", "ini", "expected"),

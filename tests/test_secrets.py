@@ -7,8 +7,9 @@ import sys
 import attrs
 import pytest
 
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.config import ConfigError
-from chordme_daemon.settings import HOW_TO_MAKE_ONE, Rate
+from chordme_daemon.settings import HOW_TO_MAKE_ONE
 from tests.configuration import (
     KEYED,
     LOOPBACK,
@@ -27,6 +28,24 @@ class TestSecrets:
             "configuration: auth.secret is not set: expected at least 32 random bytes; "
             f"make one: {HOW_TO_MAKE_ONE}"
         )
+
+    @pytest.mark.parametrize("name", ["AUTH_SECRET", "AUTH_SECRET_FILE"])
+    def test_an_empty_variable_does_not_hide_a_good_one(self, name):
+        environ = {f"CHORDME_{name}": "", "JWT_SECRET_KEY": SECRET}
+        assert configured(environ=environ).auth.secret == SECRET.encode()
+
+    def test_an_empty_variable_is_not_blamed_for_a_weak_one(self):
+        line = refused(environ={"CHORDME_AUTH_SECRET": "", "JWT_SECRET_KEY": "weak"})
+        assert line == (
+            "environment variable JWT_SECRET_KEY: auth.secret = ***: expected "
+            + RANDOM_BYTES.format("is shorter")
+        )
+
+    def test_who_sets_it_to_nothing_is_named(self, tmp_path):
+        line = refused(environ=KEYED, overrides=["auth.secret="])
+        assert line.startswith("command line: auth.secret is not set: ")
+        line = refused("[auth]\nsecret =\n", {}, directory=tmp_path)
+        assert line.startswith(f"{tmp_path}/x.ini: auth.secret is not set: ")
 
     def test_the_way_that_is_told_makes_a_good_one(self):
         code = HOW_TO_MAKE_ONE.removeprefix('python3 -c "').removesuffix('"')
@@ -232,6 +251,7 @@ class TestDemo:
             demo=True,
             server=attrs.evolve(plain.server, listen=("tcp:5000:interface=127.0.0.1",)),
             limits=attrs.evolve(plain.limits, connections=Rate(0, 60.0)),
+            store=attrs.evolve(plain.store, url="memory:"),
         )
         assert self.demo() == expected
 

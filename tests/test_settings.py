@@ -3,12 +3,14 @@
 import ipaddress
 import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.config import SETTINGS
-from chordme_daemon.settings import Rate
+from chordme_daemon.settings import store_path
 from tests.configuration import KEYED, OTHER_SECRET, SECRET, configured, refused, value
 
 
@@ -54,7 +56,10 @@ class TestDefaults:
             "members_per_room": 50,
             "send_buffer_bytes": 1_048_576,
         }
-        assert config.store.url == "memory:"
+        assert attrs.asdict(config.store) == {
+            "url": "sqlite:chordme.sqlite3",
+            "synchronous": "full",
+        }
         assert config.cluster.redis_url == ""
         assert config.proxy.trusted == ()
         assert attrs.asdict(config.log) == {"level": "info", "format": "text"}
@@ -198,7 +203,9 @@ class TestValues:
         problem = f"{name} = {shown}: expected {expected}"
         variable = f"CHORDME_{name.replace('.', '_').upper()}"
         assert refused(overrides=[f"{name}={text}"]) == f"command line: {problem}"
-        assert refused(environ={variable: text}) == f"environment variable {variable}: {problem}"
+        if text:
+            line = refused(environ={variable: text})
+            assert line == f"environment variable {variable}: {problem}"
         if text == text.strip() and "\n" not in text:
             section, _, key = name.partition(".")
             line = refused(f"[{section}]\n{key} = {text}\n", directory=tmp_path)
@@ -234,12 +241,23 @@ class TestValues:
     def test_sizes_must_fit_into_one_another(self, overrides, problem):
         assert refused(overrides=overrides) == f"command line: {problem}"
 
-    @pytest.mark.parametrize("url", ["sqlite:/x", "memory", "", "redis://u:hunter2@h"])
-    def test_only_memory_is_a_store(self, url):
+    @pytest.mark.parametrize("url", ["sqlite:", "memory", "", "redis://u:hunter2@h"])
+    def test_songs_are_kept_in_a_file_or_in_memory(self, url):
         line = refused(overrides=[f"store.url={url}"])
-        assert line == (
-            "command line: store.url = ***: expected memory:, the only store of this version"
-        )
+        assert line == "command line: store.url = ***: expected sqlite:PATH, or memory:"
+
+    @pytest.mark.parametrize(
+        ("url", "environ", "path"),
+        [
+            ("memory:", {"STATE_DIRECTORY": "/state"}, ":memory:"),
+            ("sqlite:/songs/a b.sqlite3", {"STATE_DIRECTORY": "/state"}, "/songs/a b.sqlite3"),
+            ("sqlite:songs.sqlite3", {"STATE_DIRECTORY": "/state"}, "/state/songs.sqlite3"),
+            ("sqlite:songs.sqlite3", {"STATE_DIRECTORY": "/a:/b"}, "/a/songs.sqlite3"),
+            ("sqlite:songs.sqlite3", {}, f"{Path.cwd()}/songs.sqlite3"),
+        ],
+    )
+    def test_a_relative_path_is_in_the_state_directory(self, url, environ, path):
+        assert store_path(url, environ) == path
 
     @pytest.mark.parametrize("name", ["CHORDME_CLUSTER_REDIS_URL", "REDIS_URL", "REDISCLOUD_URL"])
     def test_redis_is_refused_and_its_password_not_shown(self, name):
