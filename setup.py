@@ -20,6 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
+    entry_points={"console_scripts": ["chordme-daemon = chordme_daemon.cli:main"]},
     package_data={"chordme_daemon": ["py.typed"]},
     install_requires=[
         "attrs>=23.2",

@@ -3,25 +3,39 @@
 The house, and which way its imports point (down; never up, never round)::
 
     service.py            builds the daemon: the one place where every part is named
+    cli.py                `chordme-daemon`: what an operator does beside twistd
     config.py             the configuration: read once, checked once, frozen
     settings.py           every setting: its default, its parser, its sentence
     logs.py               what a log line looks like
+    checks.py             how the parts are, for `/health/detailed`
+    admin.py              songs on the admin site: to be seen, and put back
     web.py                the front door: resource trees, health, what demo mode serves
     app/                  what ChordMe means by its events
         server.py         answers clients, one request at a time each
+        answers.py        what each request does, and what it is answered
+        editing.py        operations of current and legacy clients, and how these catch up
+        records.py        what an operator may see of a song, and restore
         cursors.py        cursors beyond the rate: the newest waits
         clients.py        one client: who it is, where it is, what of it waits
         documents.py      puts concurrent operations on a room's document into one order
-        rooms.py          who is in which room here, presence, and the room's line to the cluster
+        rooms.py          all rooms: opened with the first member, closed after the last
+        room.py           one room: who sits in it, and what each of them is told
+        document.py       a song's text at the head, and the log that leads there       (pure)
+        shadow.py         what a client that sends no revision has in its editor        (pure)
+        chordpro.py       chords and directives that two people changed at once         (pure)
         auth.py           who a client is and what they may do                          (pure)
         limits.py         how much a client may ask for                                 (pure)
         payloads.py       what is told
+        answer.py         the shape of an answer
         events.py         the vocabulary of what may be asked, and how it is refused    (pure)
     cluster/              how several daemons act as one
         interface.py      ICluster: notes, entries, members, and the promise about their order
         local.py          a cluster of one
+        journal.py        its memory on disk
     socketio/             named events and acknowledgements
-        server.py         connections: connect, call, reply, disconnect, recover
+        server.py         links, each with a connection for each namespace; join, recover
+        connection.py     one client in one namespace: emit, call, reply, disconnect
+        pace.py           how fast the packets of one link are taken up
         recovery.py       what a lost connection missed, for when it comes back         (pure)
         packet.py         Socket.IO v5 packets                                          (pure)
     engineio/             a message link to one browser
@@ -32,6 +46,7 @@ The house, and which way its imports point (down; never up, never round)::
         frame.py          small masked text frames: their payload, and what may become one
         session.py        one client as a state machine: packets and instants in, events out (pure)
         packet.py         Engine.IO v4 packets and payloads                             (pure)
+    ot.py                 operational transform of text                                 (pure)
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body
 
 A floor is given one function, `accept`, when it is built. It calls it with each new link, and gets

@@ -5,7 +5,6 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +21,19 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from chordme_daemon import __version__
+from chordme_daemon.admin import MAX_BODY_BYTES as MAX_SONG_BYTES
+from chordme_daemon.admin import Songs
+from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier, mint
 from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
-from chordme_daemon.app.limits import Budget, Rate, address_key
+from chordme_daemon.app.limits import Budget, address_key
+from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
-from chordme_daemon.app.server import Access, App, Limits
+from chordme_daemon.app.server import App
+from chordme_daemon.checks import health_checks
+from chordme_daemon.cluster.journal import Journal, JournalError
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.config import ConfigError, load
 from chordme_daemon.engineio.polling import Door, EngineResource
@@ -37,11 +43,10 @@ from chordme_daemon.engineio.session import Heartbeat
 from chordme_daemon.engineio.websocket import WebSocketFactory
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.logs import observer
-from chordme_daemon.settings import Config
+from chordme_daemon.settings import Config, store_path
 from chordme_daemon.socketio.server import Connection, Receive
 from chordme_daemon.socketio.server import Server as SocketServer
 from chordme_daemon.web import (
-    Check,
     Folder,
     basic_health,
     client_address,
@@ -168,7 +173,19 @@ class Daemon(Service):
             max_message_bytes=settings.max_message_bytes,
             upgrade_timeout_s=settings.upgrade_timeout_s,
         )
-        self.connections = Budget(_rate(limits.connections))
+        self.connections = Budget(limits.connections)
+        store = config.store
+        self.journal = Journal(
+            store_path(store.url, os.environ), reactor=reactor, synchronous=store.synchronous
+        )
+        self.cluster = LocalCluster(self.journal, reactor, time.time)
+        self.rooms = Rooms(
+            self.cluster,
+            self.socketio.prepare,
+            Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
+            time.time,
+        )
+        self.documents = Documents(self.cluster)
         self.app = self._build_app()
         self._tick = LoopingCall(self._on_tick)
         self._tick.clock = reactor
@@ -177,31 +194,27 @@ class Daemon(Service):
         return self.app.accept(connection, auth)
 
     def _build_app(self) -> App:
-        config, limits = self.config, self.config.limits
-        cluster = LocalCluster()
-        capacity = Capacity(
-            limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room
-        )
+        auth, limits = self.config.auth, _limits(self.config)
         verifier = Verifier(
-            [secret for secret in (config.auth.secret, config.auth.previous_secret) if secret],
-            algorithms=config.auth.algorithms,
-            issuer=config.auth.issuer or None,
-            audience=config.auth.audience or None,
-            leeway_s=config.auth.leeway_s,
+            [secret for secret in (auth.secret, auth.previous_secret) if secret],
+            algorithms=auth.algorithms,
+            issuer=auth.issuer or None,
+            audience=auth.audience or None,
+            leeway_s=auth.leeway_s,
         )
-        return App(
+        access = Access(
+            verifier, Permission.from_wire(auth.default_permission), auth.authenticate_within_s
+        )
+        editing = Editing(self.rooms, self.documents, _now_ms)
+        answers = Answers(
             self._reactor,
             time.time,
-            access=Access(
-                verifier,
-                Permission.from_wire(config.auth.default_permission),
-                config.auth.authenticate_within_s,
-            ),
-            limits=_limits(config),
-            rooms=Rooms(cluster, self.socketio.prepare, capacity),
-            documents=Documents(cluster),
-            version=__version__,
+            access=access,
+            limits=limits,
+            rooms=self.rooms,
+            editing=editing,
         )
+        return App(self._reactor, answers, access, limits, __version__)
 
     # Starting
 
@@ -214,10 +227,11 @@ class Daemon(Service):
     def privilegedStartService(self) -> None:
         """Listen, while there may still be the rights to; or say why not, and end."""
         server = self.config.server
-        front = self._site(self._front_door())
+        front = self._site(self._front_door(), self.config.limits.message_bytes)
         wanted = [(endpoint, front) for endpoint in server.listen]
         if server.admin:
-            wanted.append((server.admin, self._site(self._admin_door())))
+            site = self._site(self._admin_door(), MAX_SONG_BYTES)
+            wanted.append((server.admin, site))
         # All of them are looked at before the first is opened.
         found = [(name, self._endpoint(name), site) for name, site in wanted]
         for name, endpoint, site in found:
@@ -226,6 +240,7 @@ class Daemon(Service):
     def startService(self) -> None:
         """Begin to tick, and be ready."""
         super().startService()  # type: ignore[no-untyped-call]
+        self._open_journal()
         heartbeat = self.config.heartbeat
         every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
         self._tick.start(every_s, now=False)
@@ -240,6 +255,15 @@ class Daemon(Service):
             # Past the log: this is for pasting.
             sys.__stdout__.write(self._demo_text())
             sys.__stdout__.flush()
+
+    def _open_journal(self) -> None:
+        try:
+            self.journal.open()
+        except JournalError as error:
+            problem = f"Cannot keep songs: {error}"
+            self.log.critical("{problem}", problem=problem)
+            raise (RuntimeError(problem) if self._daemonizes else SystemExit(1)) from None
+        self.cluster.start()
 
     def _endpoint(self, name: str) -> IStreamServerEndpoint:
         backlog = ""
@@ -265,10 +289,8 @@ class Daemon(Service):
         self.log.critical("{problem}", problem=problem)
         return RuntimeError(problem) if self._daemonizes else SystemExit(1)
 
-    def _site(self, root: IResource) -> Site:
-        return BoundedSite(
-            root, clock=self._reactor, max_body_bytes=self.config.limits.message_bytes
-        )
+    def _site(self, root: IResource, max_body_bytes: int) -> Site:
+        return BoundedSite(root, clock=self._reactor, max_body_bytes=max_body_bytes)
 
     def _front_door(self) -> Folder:
         door = Door(
@@ -290,12 +312,13 @@ class Daemon(Service):
         return DEMO.format(port=address.port)
 
     def _admin_door(self) -> Folder:
-        checks: dict[str, Callable[[], Check]] = {
-            "event_loop": self._check_event_loop,
-            "connections": self._check_connections,
-        }
+        checks = health_checks(self.engine, self.rooms, self.journal, lambda: self._lateness_s)
         return Folder(
-            {"api": basic_health(), "health": health(__version__, lambda: self.ready, checks)}
+            {
+                "api": basic_health(),
+                "health": health(__version__, lambda: self.ready, checks),
+                "rooms": Songs(Records(self.rooms, self.documents, _now_ms)),
+            }
         )
 
     def _admit(self, address: str) -> float:
@@ -312,27 +335,13 @@ class Daemon(Service):
         now = self._reactor.seconds()
         self._lateness_s = max(0.0, now - self._ticked_at - self._tick.interval)
         self._ticked_at = now
-        parts = (self.engine, self.websockets, self.socketio, self.app)
+        parts = (self.engine, self.websockets, self.socketio, self.app, self.cluster)
         for part in parts:
             try:
                 part.tick()
             except Exception:  # the heartbeat of the rest must go on
                 self.log.failure("A tick failed")
         self.connections.forget(now)
-
-    def _check_event_loop(self) -> Check:
-        late_ms = round(self._lateness_s * 1000, 1)
-        return Check("healthy" if late_ms < 1000 else "degraded", {"late_ms": late_ms})
-
-    def _check_connections(self) -> Check:
-        most = self.config.server.max_connections
-        figures = {
-            "open": len(self.engine.sockets),
-            "most": most,
-            "rooms": len(self.app.rooms),
-            "participants": self.app.rooms.participants(),
-        }
-        return Check("degraded" if self.engine.full else "healthy", figures)
 
     # Stopping
 
@@ -352,11 +361,12 @@ class Daemon(Service):
         until = self._reactor.seconds() + GOODBYE_WITHIN_S
         while self.websockets.open and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.02)
+        await self.journal.close()
         self.log.info("Stopped.")
 
 
-def _rate(rate: Any) -> Rate:
-    return Rate(rate.count, rate.per_s)
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _limits(config: Config) -> Limits:
@@ -369,10 +379,10 @@ def _limits(config: Config) -> Limits:
     for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
         announced[name] = getattr(limits, name)
     return Limits(
-        messages=_rate(limits.messages),
-        operations=_rate(limits.operations),
-        cursors=_rate(limits.cursors),
-        joins=_rate(limits.joins),
+        messages=limits.messages,
+        operations=limits.operations,
+        cursors=limits.cursors,
+        joins=limits.joins,
         event_bytes=limits.event_bytes,
         rooms_per_connection=limits.rooms_per_connection,
         announced=announced,

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,10 @@ def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
     """
     with ExitStack() as daemons:
 
-        def start(settings: dict[str, object] | None = None, *, demo: bool = False) -> Daemon:
+        def start(settings: dict[str, object] | None = None, **options: Any) -> Daemon:
             log_path = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}.log"
             settings = {"limits.connections": 0, **(settings or {})}
-            return daemons.enter_context(Daemon(log_path, settings, demo=demo))
+            return daemons.enter_context(Daemon(log_path, settings, **options))
 
         yield start
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -105,25 +105,44 @@ def wait_until(true: Callable[[], object], what: str, within_s: float = 10.0) ->
 
 
 class Daemon:
-    """A daemon process; `stop` it, or leave its context, to see that it ends cleanly."""
+    """A daemon process; `stop` it, or leave its context, to see that it ends cleanly.
+
+    It is started `within` a command that becomes another one, with further environment `variables`.
+    """
 
     def __init__(
-        self, log_path: Path, settings: Mapping[str, object], *options: str, demo: bool = False
+        self,
+        log_path: Path,
+        settings: Mapping[str, object],
+        *options: str,
+        demo: bool = False,
+        port: int | None = None,
+        within: Sequence[str] = (),
+        **variables: str,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.admin_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self._log_path = log_path
+        self._ends = CLEAN_ENDS
+        self._expected: list[str] = []
         listen = {
             "server.listen": f"tcp:{self.port}:interface=127.0.0.1",
             "server.admin": f"tcp:{self.admin_port}:interface=127.0.0.1",
+            "store.url": f"sqlite:{log_path}.sqlite3",
         }
+        # A setting of None is left to its default.
+        self.settings = {
+            name: value for name, value in {**listen, **settings}.items() if value is not None
+        }
+        if not demo:
+            variables.setdefault("CHORDME_AUTH_SECRET", SECRET)
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                command_line({**listen, **settings}, *options, *(["--demo"] if demo else [])),
+                [*within, *command_line(self.settings, *options, *(["--demo"] if demo else []))],
                 cwd=ROOT,
-                env=environment() if demo else environment(CHORDME_AUTH_SECRET=SECRET),
+                env=environment(**variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -151,8 +170,9 @@ class Daemon:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-        assert self.process.returncode in CLEAN_ENDS, self.log
-        assert not ALARM.findall(self.log), self.log
+        assert self.process.returncode in self._ends, self.log
+        for alarm in ALARM.findall(self.log):
+            assert any(words in alarm for words in self._expected), self.log
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, f"the daemon did not start:\n{self.log}"
@@ -183,6 +203,16 @@ class Daemon:
         checks = http_request(f"{self.admin_url}/health/detailed").json()["checks"]
         count: int = checks["connections"]["details"]["open"]
         return count
+
+    def expect(self, words: str) -> None:
+        """An alarm with these words is what this journey is about."""
+        self._expected.append(words)
+
+    def kill(self) -> None:
+        """End it as nothing should ever be ended: SIGKILL, at whatever it is about."""
+        self._ends = (-signal.SIGKILL,)
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> float:
         """Send SIGTERM; how many seconds it took to end."""

@@ -20,9 +20,9 @@ def current(clients: ClientProgram, url: str, name: str, **options: object) -> C
     return client
 
 
-def send(client: Client, name: str, seq: int) -> None:
+def send(client: Client, name: str, seq: int, revision: int) -> None:
     part = {"type": "insert", "position": 0, "content": f"{name}{seq} "}
-    request = {"room_id": "song-1", "operation": [part], "revision": 0, "seq": seq}
+    request = {"room_id": "song-1", "operation": [part], "revision": revision, "seq": seq}
     client.emit("collaboration_operation", request)
 
 
@@ -45,11 +45,13 @@ def test_everybody_sees_all_operations_in_one_order_without_a_hole(
     eve = current(clients, daemon.url, "eve")
     old = clients.connect(daemon.url, "old", **WEBSOCKET)
     old.join("song-1")
+    has = {ada: 0, ben: 0}
     for seq in range(1, EACH + 1):
-        send(ada, "ada", seq)
-        send(ben, "ben", seq)
+        send(ada, "ada", seq, has[ada])
+        send(ben, "ben", seq, has[ben])
+        # One at a time; when it is answered, all that went before it has been told.
+        has = {client: client.event("operation_confirmed")["revision"] for client in has}
     for client in (ada, ben):
-        client.events("operation_confirmed", EACH)
         client.events("collaboration_update", EACH)
     log = eve.events("collaboration_update", 2 * EACH)
     as_legacy = old.events("collaboration_update", 2 * EACH)
@@ -72,8 +74,8 @@ def test_a_newcomer_learns_where_the_song_stands(
     daemon = start_daemon()
     ada = current(clients, daemon.url, "ada")
     for seq in (1, 2, 3):
-        send(ada, "ada", seq)
-    ada.events("operation_confirmed", 3)
+        send(ada, "ada", seq, revision=seq - 1)
+        assert ada.event("operation_confirmed")["revision"] == seq
     ben = clients.connect(daemon.url, "ben")
     assert ben.join("song-1")["revision"] == 3
 

@@ -80,23 +80,31 @@ def test_two_in_a_room_hear_each_other_once_and_in_order(
     for number in range(MANY):
         for client in (ada, ben):
             client.emit("broadcast_message", {"room_id": "1", "message": {"number": number}})
-            client.emit("collaboration_operation", {"room_id": "1", "operation": insert(number)})
             position = {"line": number, "column": 3, "color": "#12ab9F"}
             client.emit("cursor_update", {"room_id": "1", "position": position})
+    # Edits go to and fro: what comes of those that cross is the editors' journey.
+    updates: dict[Client, list[Any]] = {ada: [], ben: []}
+    for number in range(MANY):
+        for client, listener in ((ada, ben), (ben, ada)):
+            client.emit("collaboration_operation", {"room_id": "1", "operation": insert(number)})
+            updates[listener].append(listener.event("collaboration_update"))
 
     for client, other in ((ada, "ben"), (ben, 7)):
         messages = client.events("room_message", MANY)
         assert [message["message"]["number"] for message in messages] == list(range(MANY))
         assert {message["user_id"] for message in messages} == {other}
-        assert messages[0].keys() == {"room_id", "message", "user_id", "timestamp"}
-        updates = client.events("collaboration_update", MANY)
-        assert [update["operation_id"] for update in updates] == [f"op-{n}" for n in range(MANY)]
-        assert [update["operation"]["content"] for update in updates] == [
-            f"[{n}]" for n in range(MANY)
+        assert messages[0].keys() == {"room_id", "message", "user_id", "timestamp", "message_id"}
+        numbers = [message["message_id"] for message in messages]
+        assert numbers == sorted(set(numbers))
+        heard = updates[client]
+        assert [update["operation_id"] for update in heard] == [f"op-{n}" for n in range(MANY)]
+        assert [without(update["operation"], "id") for update in heard] == [
+            without(insert(n), "id") for n in range(MANY)
         ]
-        assert {update["operation"]["type"] for update in updates} == {"insert"}
-        assert {update["user_id"] for update in updates} == {other}
-        assert all(isinstance(update["timestamp"], int) for update in updates)
+        assert {update["user_id"] for update in heard} == {other}
+        assert all(isinstance(update["timestamp"], int) for update in heard)
+        deliveries = [update["delivery"] for update in heard]
+        assert deliveries == sorted(set(deliveries))
         confirmed = client.events("operation_confirmed", MANY)
         assert [answer["operation_id"] for answer in confirmed] == [f"op-{n}" for n in range(MANY)]
         assert client.events("message_sent", MANY) == [{"room_id": "1"}] * MANY
@@ -155,21 +163,27 @@ def test_a_current_client_reads_revisions_beside_a_legacy_one(
     writer = connect(clients, daemon, 9, transport, client_id="tab-9")
     for client in (legacy, current, writer):
         client.join("song-1")
-    operation = [
+    verse = {"type": "insert", "position": 0, "content": "lala"}
+    chord = [
         {"type": "insert", "position": 0, "content": "[Am]"},
         {"type": "retain"},
-        {"type": "delete", "position": 0, "length": 1},
+        {"type": "delete", "position": 6, "length": 2},
     ]
-    request = {"room_id": "song-1", "operation": operation, "revision": 0, "seq": 1}
-    confirmed = writer.ask("collaboration_operation", request)
-    assert (confirmed["revision"], confirmed["seq"]) == (1, 1)
+    for seq, operation in enumerate((verse, chord), 1):
+        request = {"room_id": "song-1", "operation": operation, "revision": seq - 1, "seq": seq}
+        confirmed = writer.ask("collaboration_operation", request)
+        assert (confirmed["revision"], confirmed["seq"]) == (seq, seq)
 
-    update = current.event("collaboration_update")
-    assert update["revision"] == 1
-    assert (update["client_id"], update["seq"]) == ("tab-9", 1)
-    assert update["operations"] == [operation[0], operation[2]]
-    flat = [update["operation"] for update in legacy.events("collaboration_update", 2)]
-    assert flat == [operation[0], operation[2]]
+    updates = current.events("collaboration_update", 2)
+    assert [update["revision"] for update in updates] == [1, 2]
+    assert [(update["client_id"], update["seq"]) for update in updates] == [
+        ("tab-9", 1),
+        ("tab-9", 2),
+    ]
+    assert [update["operations"] for update in updates] == [[verse], [chord[0], chord[2]]]
+    flat = legacy.events("collaboration_update", 3)
+    assert [update["operation"] for update in flat] == [verse, chord[0], chord[2]]
+    assert all("revision" not in update for update in flat)
     cursor = {"room_id": "song-1", "position": {"line": 0, "column": 1}}
     writer.emit("cursor_update", cursor)
     assert current.event("cursor_moved")["client_id"] == "tab-9"

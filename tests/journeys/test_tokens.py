@@ -75,6 +75,10 @@ def test_a_token_says_what_its_user_may_do_where(daemon: Daemon, clients: Client
     ben.emit("collaboration_operation", request)
     told = ben.event("error")
     assert (told["code"], told["event"]) == ("forbidden", "collaboration_operation")
+    # Its editor shows what was refused: that is undone, each time.
+    for undone in ben.events("collaboration_update", 2):
+        assert undone["user_id"] == "server"
+        assert undone["operation"] == {"type": "delete", "position": 0, "length": 1}
     # To listen, to talk and to point is what reading is.
     assert ben.ask("broadcast_message", {"room_id": "song-1", "message": "hi"})["ok"] is True
     ben.emit("cursor_update", {"room_id": "song-1", "position": {"line": 0, "column": 0}})
