@@ -20,6 +20,7 @@ forms out of them. The rules here:
 """
 
 import re
+import socket as sockets
 from io import BytesIO
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ IDLE_S: Final = 60.0
 LINGER_S: Final = 2.0
 MAX_QUERY_FIELDS: Final = 64
 MAX_PIPELINED_PARTS: Final = 64
+# What the kernel may keep for one slow reader: it would let each have megabytes.
+SEND_BUFFER_BYTES: Final = 128 * 1024
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _TARGET: Final = re.compile(rb"[!-~]+")
@@ -79,6 +82,8 @@ class BoundedChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """Begin to count."""
         super().connectionMade()
+        limit_send_buffer(self.transport)
+        self.site.channels.add(self)
         self._allow(self.site.request_within_s)
 
     def dataReceived(self, data: bytes) -> None:
@@ -97,8 +102,17 @@ class BoundedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:
         """Be gone."""
+        self.site.channels.discard(self)
         self._allow(None)
         super().connectionLost(reason)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a part of an answer has not left yet."""
+        transport = self.transport
+        return bool(
+            getattr(transport, "dataBuffer", b"") or getattr(transport, "_tempDataBuffer", ())
+        )
 
     # The head
 
@@ -233,6 +247,13 @@ class BoundedSite(Site):
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.request_within_s = request_within_s
+        # The open connections, as long as they speak HTTP.
+        self.channels: set[BoundedChannel] = set()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a part of an answer has not left yet."""
+        return any(channel.is_sending for channel in self.channels)
 
     def startFactory(self) -> None:
         """Do not keep the time for an access log."""
@@ -254,6 +275,16 @@ class BoundedSite(Site):
         """There is no access log."""
 
 
+def limit_send_buffer(transport: Any) -> None:
+    """Bound what the kernel keeps for the peer of a TCP connection, be there TLS on it or not."""
+    while transport is not None:
+        handle = getattr(transport, "socket", None)
+        if isinstance(handle, sockets.socket) and handle.family != sockets.AF_UNIX:
+            handle.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
+            return
+        transport = getattr(transport, "transport", None)
+
+
 def close_after(request: Request) -> None:
     """End the connection with the answer to this request."""
     request.setHeader(b"connection", b"close")
@@ -268,6 +299,7 @@ def switch_protocol(request: Request, protocol: IProtocol) -> None:
     """
     channel: Any = request.channel
     transport: Any = channel.transport
+    channel.site.channels.discard(channel)
     early = channel._release()
     if isinstance(transport, ProtocolWrapper):  # TLS
         transport.wrappedProtocol = protocol

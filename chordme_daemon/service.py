@@ -152,6 +152,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._log_observer = log_observer
         self._ports: list[IListeningPort] = []
+        self._sites: list[BoundedSite] = []
         self._ticked_at = reactor.seconds()
         self._lateness_s = 0.0
         limits = config.limits
@@ -290,7 +291,9 @@ class Daemon(Service):
         return RuntimeError(problem) if self._daemonizes else SystemExit(1)
 
     def _site(self, root: IResource, max_body_bytes: int) -> Site:
-        return BoundedSite(root, clock=self._reactor, max_body_bytes=max_body_bytes)
+        site = BoundedSite(root, clock=self._reactor, max_body_bytes=max_body_bytes)
+        self._sites.append(site)
+        return site
 
     def _front_door(self) -> Folder:
         door = Door(
@@ -352,6 +355,10 @@ class Daemon(Service):
         self.ready = False
         return ensureDeferred(self._stop())
 
+    @property
+    def _is_saying_goodbye(self) -> bool:
+        return bool(self.websockets.open) or any(site.is_sending for site in self._sites)
+
     async def _stop(self) -> None:
         super().stopService()  # type: ignore[no-untyped-call]
         if self._tick.running:
@@ -359,7 +366,7 @@ class Daemon(Service):
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         self.engine.stop()
         until = self._reactor.seconds() + GOODBYE_WITHIN_S
-        while self.websockets.open and self._reactor.seconds() < until:
+        while self._is_saying_goodbye and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.02)
         await self.journal.close()
         self.log.info("Stopped.")

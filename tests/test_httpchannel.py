@@ -28,7 +28,12 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from chordme_daemon.httpchannel import BoundedChannel, BoundedSite, switch_protocol
+from chordme_daemon.httpchannel import (
+    SEND_BUFFER_BYTES,
+    BoundedChannel,
+    BoundedSite,
+    switch_protocol,
+)
 
 MAX_BODY = 1000
 HOST = b"Host: chordme.example\r\n"
@@ -77,9 +82,9 @@ class Peer:
     def __init__(self) -> None:
         self.clock = Clock()
         self.root = Root()
-        site = BoundedSite(self.root, clock=self.clock, max_body_bytes=MAX_BODY)
-        site.startFactory()
-        self.channel: BoundedChannel = site.buildProtocol(None)
+        self.site = BoundedSite(self.root, clock=self.clock, max_body_bytes=MAX_BODY)
+        self.site.startFactory()
+        self.channel: BoundedChannel = self.site.buildProtocol(None)
         self.transport = Transport()
         self.channel.makeConnection(self.transport)
 
@@ -630,3 +635,31 @@ def test_an_endless_body_is_refused_and_cut_off(reactor: Any, head: bytes, part:
                 client.send(part)
     assert time.monotonic() - began_s < 2
     assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", received) == [b"413"]
+
+
+# Slow readers
+
+
+def test_c11_the_kernel_keeps_little_for_a_slow_reader(peer: Peer) -> None:
+    transport: Any = Transport()
+    with closing(socket.socket()) as transport.socket:
+        channel = peer.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        size = transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    # Linux doubles what is asked for.
+    assert size <= 2 * SEND_BUFFER_BYTES
+
+
+def test_a_site_knows_whether_an_answer_is_still_leaving(peer: Peer) -> None:
+    transport: Any = peer.transport
+    assert not peer.site.is_sending
+    transport.dataBuffer = b"the rest of an answer"
+    assert peer.site.is_sending
+    peer.leave()
+    assert not peer.site.is_sending
+
+
+def test_a_connection_that_was_handed_over_is_none_of_the_sites(peer: Peer) -> None:
+    peer.root.switched_to = Protocol()
+    peer.send(get(b"/switch"))
+    assert peer.site.channels == set()

@@ -29,6 +29,7 @@ from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import IReceiver, ITransport, Socket
 from chordme_daemon.engineio.session import UNLIMITED
+from chordme_daemon.httpchannel import limit_send_buffer
 
 CLOSE_WITHIN_S: Final = 2.0
 MESSAGE_WITHIN_S: Final = 10.0
@@ -36,8 +37,6 @@ SHORT_FRAME_BYTES: Final = 4096
 MAX_FRAGMENTS: Final = 64
 MAX_CONTROL_FRAMES_PER_S: Final = 10
 MAX_FRAMES_PER_S: Final = 2000
-# The kernel would let one slow reader have megabytes.
-SEND_BUFFER_BYTES: Final = 128 * 1024
 
 POLICY_VIOLATION: Final = 1008
 
@@ -90,10 +89,10 @@ class WebSocketTransport(WebSocketServerProtocol):
     def connectionMade(self) -> None:
         """Answer the opening handshake, and be open."""
         transport = self.transport
+        limit_send_buffer(transport)
         if isinstance(transport, Connection) and not transport.TLS:
             self._socket = transport.socket
             transport.setTcpNoDelay(True)
-            self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.factory.open.add(self)
         transport.registerProducer(self, True)
         transport.write(self._opening)

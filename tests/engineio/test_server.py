@@ -1,5 +1,7 @@
 """The open sockets and the pump, on a transport in memory."""
 
+from functools import partial
+
 import orjson
 import pytest
 from twisted.internet.task import Clock
@@ -354,3 +356,44 @@ def test_a_wire_is_written_once_for_each_connection_and_turn(
         application.sockets[0].send(message(body))
     clock.advance(0)
     assert len(peer.wire.writes) == 1
+
+
+# Barriers
+
+
+def test_a_barrier_is_answered_when_the_client_has_got_so_far(server: Server, clock: Clock) -> None:
+    socket, transport = opened(server)
+    answered: list[int] = []
+    for number in (1, 2):
+        socket.barrier(partial(answered.append, number))
+        socket.send(message(f"{number}"))
+    clock.advance(0)
+    assert transport.writes == [[b"2", b"41", b"2", b"42"]]
+    socket.receive_text("3")
+    assert answered == [1]
+    socket.receive_text("3")
+    assert answered == [1, 2]
+
+
+def test_what_fails_behind_a_barrier_costs_only_that_client(
+    server: Server, errors: list[LogEvent]
+) -> None:
+    def fail() -> None:
+        raise LookupError("a bug of the application")
+
+    other, _ = opened(server)
+    socket, transport = opened(server)
+    socket.barrier(fail)
+    socket.receive_text("3")
+    assert transport.goodbye is not None
+    assert server.sockets == {other.sid: other}
+    assert isinstance(errors.pop()["log_failure"].value, LookupError)
+
+
+def test_after_the_end_nobody_is_told_of_a_barrier(server: Server) -> None:
+    socket, _ = opened(server)
+    answered: list[int] = []
+    socket.barrier(partial(answered.append, 1))
+    socket.close()
+    socket.receive_text("3")
+    assert answered == []

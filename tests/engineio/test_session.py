@@ -12,6 +12,7 @@ from chordme_daemon.engineio.session import (
     DRAIN_BYTES,
     PACKET_OVERHEAD_BYTES,
     PING,
+    Answered,
     Closed,
     Event,
     Heartbeat,
@@ -351,3 +352,56 @@ def test_what_was_drained_is_never_replaced() -> None:
     assert session.queued_bytes >= CONFLATE_FROM_BYTES
     session.send(new)
     assert session.drain(1 << 30)[1:] == [old, new]
+
+
+# Pings that tell how far the client got
+
+
+def test_the_answer_to_a_ping_carries_its_mark_in_their_order() -> None:
+    session = new_session()
+    session.ping("one")
+    session.send(Encoded(b"4a"))
+    session.ping("two")
+    assert [packet.body for packet in session.drain()] == [b"2", b"4a", b"2"]
+    assert session.receive(PONG, START) == Answered("one")
+    assert session.receive(PONG, START) == Answered("two")
+    assert session.receive(PONG, START) is None
+
+
+def test_the_heartbeat_keeps_its_place_among_them() -> None:
+    session = new_session()
+    session.tick(START + 25)
+    session.ping("behind the heartbeat")
+    assert session.receive(PONG, START + 25) is None
+    session.tick(START + 50)
+    session.ping("behind the next")
+    answers = [session.receive(PONG, START + 51) for _ in range(3)]
+    assert answers == [Answered("behind the heartbeat"), None, Answered("behind the next")]
+    # Each of them has shown that the client is there.
+    assert session.tick(START + 51 + 44) is None
+    assert session.tick(START + 51 + 45) == Closed("ping timeout")
+
+
+def test_nobody_is_asked_after_the_end() -> None:
+    session = new_session()
+    session.ping("one")
+    session.close("transport close")
+    session.drain()
+    session.ping("two")
+    assert session.drain() == []
+    assert session.receive(PONG, START) is None
+
+
+def test_a_ping_goes_together_with_what_follows_it() -> None:
+    session = new_session()
+    for body in (b"4a", b"4b"):
+        session.send(Encoded(body))
+    session.ping("one")
+    session.send(Encoded(b"4c"))
+    bodies = [[packet.body for packet in session.drain(max_packets=3)] for _ in range(2)]
+    assert bodies == [[b"4a", b"4b"], [b"2", b"4c"]]
+    assert session.queued_bytes == 0
+    session.ping("two")
+    session.ping("three")
+    assert len(session.drain(max_packets=1)) == 1
+    assert len(session.drain(max_packets=1)) == 1

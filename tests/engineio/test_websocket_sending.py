@@ -10,11 +10,8 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 
 from chordme_daemon.engineio.packet import Encoded
-from chordme_daemon.engineio.websocket import (
-    SEND_BUFFER_BYTES,
-    WebSocketFactory,
-    WebSocketTransport,
-)
+from chordme_daemon.engineio.websocket import WebSocketFactory, WebSocketTransport
+from chordme_daemon.httpchannel import SEND_BUFFER_BYTES
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Ears
 from tests.engineio.frames import CLOSE, TEXT, frames
 
