@@ -17,21 +17,18 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Operation = tuple[int | str, ...]
 
-IDENTITY: Final[Operation] = ()
+# The longest that is talked of; so much is kept behind the end of an operation.
 _MAX_LENGTH: Final = 2**53 - 1
 _ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 class OperationError(ValueError):
     """What is not an operation, or not one of this text."""
-
-
-# Units
 
 
 def to_units(text: str) -> str:
@@ -54,64 +51,57 @@ def from_units(units: str) -> str:
         raise OperationError("There is half a surrogate pair in it") from None
 
 
-# Making operations
-
-
 def canonical(parts: Iterable[int | str]) -> Operation:
     """The operation that does what the parts do."""
     out: list[int | str] = []
-    inserted, deleted, kept = "", 0, 0
+    kept, inserted, deleted = 0, "", 0  # a change, and what is kept before it
     for part in parts:
-        if isinstance(part, str) or part < 0:
-            if kept and part:
-                out.append(kept)
-                kept = 0
-            if isinstance(part, str):
-                inserted += part
-            else:
-                deleted -= part
-        elif part:
-            _put(out, inserted, deleted)
-            inserted, deleted = "", 0
+        if isinstance(part, str):
+            inserted += part
+        elif part < 0:
+            deleted += part
+        elif part and (inserted or deleted):
+            out += (kept, inserted, deleted)
+            kept, inserted, deleted = part, "", 0
+        else:
             kept += part
-    _put(out, inserted, deleted)
-    return tuple(out)
-
-
-def _put(out: list[int | str], inserted: str, deleted: int) -> None:
-    if inserted:
-        out.append(inserted)
-    if deleted:
-        out.append(-deleted)
+    if inserted or deleted:
+        out += (kept, inserted, deleted)
+    return tuple(filter(None, out))
 
 
 def insertion(position: int, content: str) -> Operation:
     """Puts units in."""
     if not content:
-        return IDENTITY
+        return ()
     return (position, content) if position else (content,)
 
 
 def deletion(position: int, length: int) -> Operation:
     """Takes units out."""
     if not length:
-        return IDENTITY
+        return ()
     return (position, -length) if position else (-length,)
 
 
 def split(operation: Operation) -> list[Operation]:
     """The same in single inserts and deletes, each in the text made by those before."""
-    parts: list[Operation] = []
+    return [
+        insertion(position, part) if isinstance(part, str) else deletion(position, -part)
+        for position, part in _splices(operation)
+    ]
+
+
+def _splices(operation: Operation) -> Iterator[tuple[int, int | str]]:
     position = 0
     for part in operation:
         if isinstance(part, str):
-            parts.append(insertion(position, part))
+            yield position, part
             position += len(part)
         elif part < 0:
-            parts.append(deletion(position, -part))
+            yield position, part
         else:
             position += part
-    return parts
 
 
 # What an operation does to a text
@@ -152,12 +142,9 @@ def invert(operation: Operation, units: str) -> Operation:
     for part in operation:
         if isinstance(part, str):
             out.append(-len(part))
-        elif part < 0:
-            out.append(units[at : at - part])
-            at -= part
         else:
-            out.append(part)
-            at += part
+            out.append(part if part > 0 else units[at : at - part])
+            at += abs(part)
     return canonical(out)
 
 
@@ -165,47 +152,14 @@ def clamp(operation: Operation, length: int) -> Operation:
     """What a plain editor makes of it in a text of that length: beyond the end is at the end."""
     out: list[int | str] = []
     for part in operation:
-        if isinstance(part, str):
-            out.append(part)
-        else:
-            reached = min(abs(part), length)
-            length -= reached
-            out.append(reached if part > 0 else -reached)
+        if isinstance(part, int):
+            part = max(-length, min(part, length))  # noqa: PLW2901
+            length -= abs(part)
+        out.append(part)
     return canonical(out)
 
 
 # Two operations
-
-
-class _Reader:
-    """Hands an operation out piece by piece; behind its end everything is kept."""
-
-    __slots__ = ("_index", "_operation", "rest")
-
-    def __init__(self, operation: Operation) -> None:
-        self._operation = operation
-        self._index = 0
-        self.rest: int | str | None = operation[0] if operation else None
-
-    def next(self) -> None:
-        """Go on with the next part."""
-        self._index += 1
-        operation = self._operation
-        self.rest = operation[self._index] if self._index < len(operation) else None
-
-    def take(self, count: int) -> None:
-        """Have that much of the part done."""
-        rest = self.rest
-        if isinstance(rest, str):
-            rest = rest[count:]
-        elif rest is not None:
-            rest = rest - count if rest > 0 else rest + count
-        else:
-            return
-        if rest:
-            self.rest = rest
-        else:
-            self.next()
 
 
 def compose(first: Operation, second: Operation) -> Operation:
@@ -213,59 +167,60 @@ def compose(first: Operation, second: Operation) -> Operation:
     if not first or not second:
         return first or second
     out: list[int | str] = []
-    before, after = _Reader(first), _Reader(second)
-    while True:
-        mine, theirs = before.rest, after.rest
-        if isinstance(theirs, str):
-            out.append(theirs)
-            after.next()
-        elif isinstance(mine, int) and mine < 0:
-            out.append(mine)
-            before.next()
-        elif mine is None and theirs is None:
-            return canonical(out)
-        else:
-            room = len(mine) if isinstance(mine, str) else mine
-            count = min(_size(room), _size(theirs))
-            if theirs is None or theirs > 0:
-                out.append(mine[:count] if isinstance(mine, str) else count)
-            elif not isinstance(mine, str):
-                out.append(-count)
-            before.take(count)
-            after.take(count)
-
-
-def _size(part: int | None) -> int:
-    return _MAX_LENGTH if part is None else abs(part)
+    befores = iter(first)
+    before = next(befores)
+    for part in second:
+        if isinstance(part, str):
+            out.append(part)
+            continue
+        rest = abs(part)
+        while rest:
+            if isinstance(before, str):  # what the first put in is kept, or never was
+                if part > 0:
+                    out.append(before[:rest])
+                before, rest = before[rest:], max(0, rest - len(before))
+            elif before < 0:
+                out.append(before)
+                before = 0
+            else:
+                count = min(rest, before)
+                out.append(count if part > 0 else -count)
+                before, rest = before - count, rest - count
+            before = before or next(befores, _MAX_LENGTH)
+    return canonical([*out, before, *befores])
 
 
 def transform(operation: Operation, other: Operation, left: bool) -> Operation:
     """An operation as it is after another one of the same text.
 
-    Where both insert at one gap, this one's text goes to the left of the other's or not.
+    Where both insert at one gap, this one's text goes to the left of the other's or not. What one
+    inserts inside of what the other deletes survives.
     """
-    mine, theirs = _as_splice(operation), _as_splice(other)
-    if mine is not None and theirs is not None:
-        return _transform_splice(*mine, *theirs, left)
+    splice, their_splice = _as_splice(operation), _as_splice(other)
+    if splice is not None and their_splice is not None:
+        return _transform_splice(*splice, *their_splice, left)
     out: list[int | str] = []
-    mine_left, theirs_left = _Reader(operation), _Reader(other)
-    while (part := mine_left.rest) is not None:
-        their_part = theirs_left.rest
-        if isinstance(part, str) and (left or not isinstance(their_part, str)):
+    others = iter(other)
+    theirs = next(others, _MAX_LENGTH)
+    for part in operation:
+        if isinstance(part, str):
+            # Both are canonical: if they insert at this gap, it is once, and it is the next part.
+            if not left and isinstance(theirs, str):
+                out.append(len(theirs))
+                theirs = next(others, _MAX_LENGTH)
             out.append(part)
-            mine_left.next()
-        elif isinstance(their_part, str):
-            out.append(len(their_part))
-            theirs_left.next()
-        elif their_part is None:
-            out.append(part)
-            mine_left.next()
-        else:
-            count = min(abs(part), abs(their_part))  # type: ignore[arg-type] # no text is left
-            if their_part > 0:
-                out.append(count if part > 0 else -count)  # type: ignore[operator]
-            mine_left.take(count)
-            theirs_left.take(count)
+            continue
+        rest = abs(part)
+        while rest:
+            if isinstance(theirs, str):
+                out.append(len(theirs))
+                theirs = next(others, _MAX_LENGTH)
+                continue
+            count = min(rest, abs(theirs))
+            if theirs > 0:  # else it is gone, and there is nothing to keep or to delete
+                out.append(count if part > 0 else -count)
+            rest -= count
+            theirs = (theirs - count if theirs > 0 else theirs + count) or next(others, _MAX_LENGTH)
     return canonical(out)
 
 
@@ -291,12 +246,14 @@ def _transform_splice(
             return deletion(at, -part)
         before = their_at - at
         return canonical((at, -before, len(theirs), part + before))
-    their_end = their_at - theirs
+    start = _past_delete(at, their_at, -theirs)
     if isinstance(part, str):
-        return insertion(at if at <= their_at else max(their_at, at + theirs), part)
-    end = at - part
-    kept = max(0, min(end, their_at) - at) + max(0, end - max(at, their_end))
-    return deletion(at if at <= their_at else max(their_at, at + theirs), kept)
+        return insertion(start, part)
+    return deletion(start, _past_delete(at - part, their_at, -theirs) - start)
+
+
+def _past_delete(index: int, position: int, length: int) -> int:
+    return index if index <= position else max(position, index - length)
 
 
 def transform_index(index: int, operation: Operation, after: bool = False) -> int:
@@ -318,11 +275,8 @@ def transform_index(index: int, operation: Operation, after: bool = False) -> in
 
 def transform_range(start: int, end: int, operation: Operation) -> tuple[int, int]:
     """A selection as it is after an operation: it does not grow by what is inserted at its ends."""
-    if start == end:
-        at = transform_index(start, operation)
-        return at, at
-    start = transform_index(start, operation, after=True)
-    return start, max(start, transform_index(end, operation))
+    start_after = transform_index(start, operation, after=start < end)
+    return start_after, max(start_after, transform_index(end, operation))
 
 
 # The wire and the log
@@ -330,40 +284,27 @@ def transform_range(start: int, end: int, operation: Operation) -> tuple[int, in
 
 def to_wire(operation: Operation) -> list[dict[str, object]]:
     """The flat inserts and deletes as clients read them, each in the text made by those before."""
-    parts: list[dict[str, object]] = []
-    position = 0
-    for part in operation:
-        if isinstance(part, str):
-            content = from_units(part)
-            parts.append({"type": "insert", "position": position, "content": content})
-            position += len(part)
-        elif part < 0:
-            parts.append({"type": "delete", "position": position, "length": -part})
-        else:
-            position += part
-    return parts
+    return [
+        {"type": "insert", "position": position, "content": from_units(part)}
+        if isinstance(part, str)
+        else {"type": "delete", "position": position, "length": -part}
+        for position, part in _splices(operation)
+    ]
 
 
-def from_wire(parts: Iterable[Mapping[str, object]]) -> Operation:
+def from_wire(parts: Sequence[Mapping[str, object]]) -> Operation:
     """The operation that flat inserts and deletes make; OperationError for anything else."""
-    operation = IDENTITY
-    for part in parts:
+    operation: Operation = ()
+    for part in _list(parts):
         match part:
             case {"type": "insert", "position": position, "content": str(content)}:
-                units = to_units(content)
-                from_units(units)
-                operation = compose(operation, insertion(_whole(position), units))
+                single = insertion(_whole(position), _units(content))
             case {"type": "delete", "position": position, "length": length}:
-                operation = compose(operation, deletion(_whole(position), _whole(length)))
+                single = deletion(_whole(position), _whole(length))
             case _:
                 raise OperationError("Neither an insert nor a delete")
+        operation = compose(operation, single)
     return operation
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= _MAX_LENGTH:
-        raise OperationError("Not a whole number")
-    return value
 
 
 def to_json(operation: Operation) -> list[int | str]:
@@ -373,19 +314,27 @@ def to_json(operation: Operation) -> list[int | str]:
 
 def from_json(parts: Sequence[object]) -> Operation:
     """An operation of a log; OperationError if it is none."""
-    if not isinstance(parts, list | tuple):
+    return canonical(
+        _units(part) if isinstance(part, str) else _whole(part, -_MAX_LENGTH)
+        for part in _list(parts)
+    )
+
+
+def _list(value: object) -> Sequence[object]:
+    if not isinstance(value, list | tuple):
         raise OperationError("Not a list")
-    return canonical([_part(part) for part in parts])
+    return value
 
 
-def _part(part: object) -> int | str:
-    if isinstance(part, str):
-        units = to_units(part)
-        from_units(units)
-        return units
-    if type(part) is not int or not -_MAX_LENGTH <= part <= _MAX_LENGTH:
-        raise OperationError("Neither a whole number nor text")
-    return part
+def _whole(value: object, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= _MAX_LENGTH:
+        raise OperationError("Not a whole number")
+    return value
+
+
+def _units(text: str) -> str:
+    from_units(units := to_units(text))  # for its OperationError
+    return units
 
 
 # A text that is edited
@@ -414,42 +363,38 @@ class Text:
     def units(self, start: int = 0, end: int | None = None) -> str:
         """A part of it in units form."""
         part = self._units[2 * start : None if end is None else 2 * end]
-        return to_units(part.decode("utf-16-le", "surrogatepass"))
+        text = part.decode("utf-16-le", "surrogatepass")
+        return text if 2 * len(text) == len(part) else to_units(text)
 
     def check(self, operation: Operation) -> None:
         """OperationError if an operation reaches beyond the end or cuts a surrogate pair."""
-        at = 0
+        units, at = self._units, 0
         for part in operation:
             if isinstance(part, str):
                 from_units(part)
                 continue
-            at += abs(part)
-            if self._is_inside_a_pair(at):
+            at += 2 * abs(part)
+            # In a text, the second half of a pair (DC to DF) is always behind a first one.
+            if at < len(units) and units[at + 1] & 0xFC == 0xDC:
                 raise OperationError("It cuts a surrogate pair")
-        if 2 * at > len(self._units):
+        if at > len(units):
             raise OperationError("It reaches beyond the end of the text")
-
-    def _is_inside_a_pair(self, at: int) -> bool:
-        # The high bytes of the units: a pair is one of D8 to DB, then one of DC to DF.
-        units = self._units
-        return (
-            2 * at + 1 < len(units)
-            and units[2 * at + 1] & 0xFC == 0xDC
-            and units[2 * at - 1] & 0xFC == 0xD8
-        )
 
     def apply(self, operation: Operation) -> None:
         """Edit it, or raise OperationError and leave it as it is."""
         self.check(operation)
-        at = 0
-        for index, part in enumerate(operation):
+        # What is between the first and the last change is put together and replaced at once: text
+        # behind it moves once, however many changes there are, and nothing else is looked at.
+        units, out = self._units, bytearray()
+        start = at = 0
+        for part in operation:
             if isinstance(part, str):
-                deleted = operation[index + 1] if index + 1 < len(operation) else 0
-                put = part.encode("utf-16-le", "surrogatepass")
-                end = at - 2 * deleted if isinstance(deleted, int) and deleted < 0 else at
-                self._units[at:end] = put
-                at += len(put)
-            elif part > 0:
+                out += part.encode("utf-16-le", "surrogatepass")
+            elif part < 0:
+                at -= 2 * part
+            elif at or out:
+                out += units[at : at + 2 * part]
                 at += 2 * part
-            elif not (index and isinstance(operation[index - 1], str)):
-                del self._units[at : at - 2 * part]
+            else:
+                start = at = 2 * part
+        units[start:at] = out

@@ -247,6 +247,23 @@ def test_what_does_not_fit_leaves_a_text_as_it_is(operation: Operation) -> None:
     assert str(text) == f"{GUITAR}a"
 
 
+@pytest.mark.parametrize(
+    ("operation", "after"),
+    [
+        ((2, "x"), "abxcdef"),
+        ((2, -2), "abef"),
+        (("x", -6), "x"),
+        (("x", 2, -1, 1, "yz", -1, 1, "!"), "xabdyzf!"),
+        ((-1, 1, -1, 1, -1, 1, "x"), "bdfx"),
+        ((), "abcdef"),
+    ],
+)
+def test_however_many_changes_an_operation_makes(operation: Operation, after: str) -> None:
+    text = Text("abcdef")
+    text.apply(operation)
+    assert str(text) == after
+
+
 def test_what_reaches_beyond_the_end_is_refused() -> None:
     with pytest.raises(OperationError):
         ot.apply("abc", (4, "x"))
@@ -276,7 +293,7 @@ fields = st.sampled_from(["type", "position", "content", "length"])
 wire_parts = st.dictionaries(fields, junk | st.sampled_from(["insert", "delete", 0, 3]), max_size=4)
 
 
-@given(st.lists(wire_parts, max_size=3))
+@given(junk | st.lists(wire_parts | junk, max_size=3))
 @settings(max_examples=300)
 def test_whatever_the_wire_has_is_an_operation_or_an_operation_error(parts: Any) -> None:
     try:
@@ -293,13 +310,30 @@ def test_whatever_the_wire_has_is_an_operation_or_an_operation_error(parts: Any)
         {"type": "insert", "position": -1, "content": "x"},
         {"type": "insert", "position": 2**53, "content": "x"},
         {"type": "insert", "position": 0.5, "content": "x"},
+        {"type": "insert", "position": math.nan, "content": "x"},
         {"type": "insert", "position": 0, "content": 5},
         {"type": "insert", "position": 0, "content": "\ud800"},
         {"type": "delete", "position": 0},
+        {"type": "delete", "position": 0, "length": 10**400},
         {"type": "format", "position": 0},
         {},
+        [{"type": "delete", "position": 0, "length": 1}],
+        None,
     ],
 )
-def test_a_malformed_part_is_refused(part: dict[str, object]) -> None:
+def test_a_malformed_part_is_refused(part: Any) -> None:
     with pytest.raises(OperationError):
         ot.from_wire([part])
+
+
+@pytest.mark.parametrize("parts", [None, 5, math.nan, "", "x", {}, {"type": "insert"}])
+def test_what_is_no_list_is_no_operation(parts: Any) -> None:
+    for read in (ot.from_wire, ot.from_json):
+        with pytest.raises(OperationError):
+            read(parts)
+
+
+@pytest.mark.parametrize("part", [True, None, 1.0, math.nan, 2**53, -(2**53), "\ud800", [3], {}])
+def test_a_malformed_part_of_a_log_is_refused(part: Any) -> None:
+    with pytest.raises(OperationError):
+        ot.from_json([2, part])
