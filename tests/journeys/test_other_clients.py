@@ -137,7 +137,11 @@ def test_the_protocol_can_be_spoken_with_curl(daemon: Daemon) -> None:
     assert [event_of(packet)[0] for packet in packets[1:]] == ["connected", "authenticated"]
     both = b'42["ping"]\x1e421["join_room",{"room_id":"song-1"}]'
     assert http_request(url, "POST", both).body == b"ok"
-    pong, joined = http_request(url).body.decode().split("\x1e")
+    # Songs are read from the disk: the answer to the join may be in the next poll.
+    answers: list[str] = []
+    while len(answers) < 2:
+        answers += http_request(url).body.decode().split("\x1e")
+    pong, joined = answers
     assert event_of(pong)[0] == "pong"
     assert orjson.loads(joined.removeprefix("431"))[0]["ok"] is True
     assert http_request(url, "POST", b"1").body == b"ok"

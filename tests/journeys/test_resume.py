@@ -200,6 +200,8 @@ def test_who_does_not_come_back_to_the_next_daemon_is_gone_once(
     for client in (ada, ben):
         client.join("song-1")
     ben.event("user_joined")
+    # When an edit is acknowledged, all that went before it is on the disk as well.
+    assert insert(ben, "la", 0, 1)["ok"]
     daemon.kill()
     ben.state("disconnect")
     start_daemon(store, port=daemon.port)
