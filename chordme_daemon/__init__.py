@@ -31,7 +31,7 @@ The house, and which way its imports point (down; never up, never round)::
     cluster/              how several daemons act as one
         interface.py      ICluster: notes, entries, members, and the promise about their order
         local.py          a cluster of one
-        journal.py        its memory on disk
+        journal.py        its memory on disk (SQLite), or none
     socketio/             named events and acknowledgements
         server.py         links, each with a connection for each namespace; join, recover
         connection.py     one client in one namespace: emit, call, reply, disconnect

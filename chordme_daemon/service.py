@@ -260,11 +260,11 @@ class Daemon(Service):
     def _open_journal(self) -> None:
         try:
             self.journal.open()
+            self.cluster.start()
         except JournalError as error:
             problem = f"Cannot keep songs: {error}"
             self.log.critical("{problem}", problem=problem)
             raise (RuntimeError(problem) if self._daemonizes else SystemExit(1)) from None
-        self.cluster.start()
 
     def _endpoint(self, name: str) -> IStreamServerEndpoint:
         backlog = ""

@@ -15,6 +15,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from threading import Thread
 from typing import Any, Final
 
 import attrs
@@ -53,6 +55,8 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     """,
 )
+# How long a program that writes to the file itself, as `sqlite3 PATH` may, is waited for.
+BUSY_MS: Final = 2000
 
 
 class JournalError(Exception):
@@ -60,6 +64,7 @@ class JournalError(Exception):
 
 
 Work = Callable[[sqlite3.Connection], Any]
+NOT_DONE: Final = Failure(ClusterUnavailable("nothing was done"))
 
 
 @attrs.define(eq=False)
@@ -69,16 +74,13 @@ class _Task:
     work: Work
     writes: bool
     done: Deferred[Any] = attrs.field(factory=Deferred)
-    outcome: Any = None
+    outcome: Any = NOT_DONE
     # Whether its transaction has written anything at all.
     wrote: bool = False
 
 
 class Journal:
-    """The SQLite database at a path; ":memory:" for one that ends with the process.
-
-    With a reactor and a file, a thread does the work. Otherwise it is done at once.
-    """
+    """The database at a path, used in a thread; ":memory:", or any without a reactor, at once."""
 
     log = Logger()
 
@@ -97,47 +99,42 @@ class Journal:
         self._busy = False
         self._closing: list[Deferred[None]] = []
 
-    # Opening and closing
-
     def open(self) -> None:
         """Open the file, or make one; JournalError says what is wrong with it."""
         try:
-            self._take_lock()
-            self._database = self._connect()
-        except (OSError, sqlite3.Error) as error:
+            if self._path != ":memory:":
+                self._take_lock()
+            self._connect()
+        except BaseException as error:
             self._release()
-            reason = getattr(error, "strerror", None) or str(error)
+            if not isinstance(error, (OSError, sqlite3.Error)):
+                raise
+            reason = getattr(error, "strerror", None) or error
             raise JournalError(f"{self._path}: {reason}") from None
-        except JournalError:
-            self._release()
-            raise
         if self._reactor is not None:
             self._pool = ThreadPool(1, 1, "journal")
+            # A process that ends without closing the journal does not wait for the thread.
+            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment] # it is only called
             self._pool.start()
 
     def _take_lock(self) -> None:
-        if self._path == ":memory:":
-            return
-        self._lock = os.open(self._path + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # One file has one lock, by whatever links it is reached.
+        lock = os.path.realpath(self._path) + ".lock"
+        self._lock = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalError(f"{self._path} is in use by another daemon") from None
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(
-            self._path, timeout=2.0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._migrate(database)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute(f"PRAGMA synchronous = {self._synchronous}")
-            # Asked for once, so that a disk that cannot be written is known at the start.
-            database.execute("BEGIN IMMEDIATE").execute("COMMIT")
-        except BaseException:
-            database.close()
-            raise
-        return database
+    def _connect(self) -> None:
+        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        self._database = database
+        database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        database.execute(f"PRAGMA synchronous = {self._synchronous}")
+        self._migrate(database)
+        database.execute("PRAGMA journal_mode = WAL")
+        # Tried, so that a file that cannot be written is known at the start: BEGIN alone passes.
+        database.executescript("BEGIN IMMEDIATE; DELETE FROM members WHERE 0; ROLLBACK;")
 
     def _migrate(self, database: sqlite3.Connection) -> None:
         [version] = database.execute("PRAGMA user_version").fetchone()
@@ -148,9 +145,10 @@ class Journal:
         if version > len(MIGRATIONS):
             written = f"was written by a newer chordme-daemon (schema {version}"
             raise JournalError(f"{self._path} {written}, this one knows {len(MIGRATIONS)})")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            pragmas = f"PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION_ID};"
-            database.executescript(f"BEGIN IMMEDIATE; {script} {pragmas} COMMIT;")
+        if version < len(MIGRATIONS):
+            script = "".join(MIGRATIONS[version:]) + f"PRAGMA user_version = {len(MIGRATIONS)};"
+            script += f"PRAGMA application_id = {APPLICATION_ID};"
+            database.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
 
     def close(self) -> Deferred[None]:
         """Write what waits, and let go of the file."""
@@ -163,29 +161,29 @@ class Journal:
     def _finish(self) -> None:
         if self._pool is not None:
             self._pool.stop()
-        self._release()
-        closing, self._closing = self._closing, []
-        for each in closing:
-            each.callback(None)
-
-    def _release(self) -> None:
         if self._database is not None:
             with suppress(sqlite3.Error):
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._release()
+        while self._closing:
+            self._closing.pop(0).callback(None)
+
+    def _release(self) -> None:
+        if self._database is not None:
             self._database.close()
         if self._lock is not None:
             os.close(self._lock)
         self._database = self._lock = self._pool = None
 
-    # What is asked of it
-
     def memberships(self) -> list[tuple[str, Member, int]]:
         """Who was in which room when the last daemon ended, with the heads; to be asked first."""
         assert self._database is not None  # noqa: S101 - it is open
-        rows = self._database.execute(
-            "SELECT room, member, coalesce(head, 0) FROM members LEFT JOIN rooms USING (room)"
-        )
-        return [(room, _built(Member, orjson.loads(member)), head) for room, member, head in rows]
+        query = "SELECT room, member, coalesce(head, 0) FROM members LEFT JOIN rooms USING (room)"
+        try:
+            rows = self._database.execute(query).fetchall()
+            return [(room, _built(Member, orjson.loads(text)), head) for room, text, head in rows]
+        except (sqlite3.Error, ValueError) as error:
+            raise JournalError(f"{self._path}: {error}") from None
 
     def load(self, room: str) -> Deferred[Record]:
         """All that is kept of a room."""
@@ -213,6 +211,7 @@ class Journal:
         """Put entries behind the last one of a room: all of them, or it fails."""
         first, last = entries[0].revision, entries[-1].revision
         rows = [(room, entry.revision, _json(entry.draft)) for entry in entries]
+        has_holes = any(row[1] != number for number, row in enumerate(rows, first))
 
         def work(database: sqlite3.Connection) -> None:
             if first == 1:
@@ -220,27 +219,31 @@ class Journal:
             moved = database.execute(
                 "UPDATE rooms SET head = ? WHERE room = ? AND head = ?", (last, room, first - 1)
             )
-            if moved.rowcount != 1:
-                raise sqlite3.IntegrityError(f"revision {first} does not follow the last one")
+            if has_holes or moved.rowcount != 1:
+                raise sqlite3.IntegrityError(f"{room}: revision {first} does not follow the last")
             database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
 
         return self._ask(work)
 
     def compact(self, room: str, snapshot: Snapshot, base: int) -> Deferred[None]:
-        """Keep a snapshot, and forget the entries up to a revision."""
-        values = (snapshot.revision, snapshot.text, orjson.dumps(snapshot.answered), room)
+        """Keep a snapshot that is not older than the last, and forget entries that it covers."""
+        revision, answered = snapshot.revision, orjson.dumps(snapshot.answered)
+        values = (revision, snapshot.text, answered, room, revision)
+        statement = (
+            "UPDATE rooms SET revision = ?, text = ?, answered = ? "
+            "WHERE room = ? AND ? BETWEEN revision AND head"
+        )
 
         def work(database: sqlite3.Connection) -> None:
-            database.execute(
-                "UPDATE rooms SET revision = ?, text = ?, answered = ? WHERE room = ?", values
-            )
+            if base > revision or database.execute(statement, values).rowcount != 1:
+                raise sqlite3.IntegrityError(f"{room}: no snapshot can be of revision {revision}")
             database.execute("DELETE FROM entries WHERE room = ? AND revision <= ?", (room, base))
 
         return self._ask(work)
 
     def keep_messages(self, room: str, notes: Sequence[Note]) -> Deferred[None]:
         """Keep these notes of a room, and no others."""
-        messages = orjson.dumps([_fields(note) for note in notes])
+        messages = _json(list(notes))
         statement = (
             "INSERT INTO rooms (room, messages) VALUES (?, ?) "
             "ON CONFLICT (room) DO UPDATE SET messages = excluded.messages"
@@ -257,8 +260,6 @@ class Journal:
         """Know it no more."""
         statement = "DELETE FROM members WHERE room = ? AND key = ?"
         return self._ask(lambda database: database.execute(statement, (room, key)))
-
-    # One turn, one transaction
 
     def _ask(self, work: Work, *, writes: bool = True) -> Deferred[Any]:
         task = _Task(work, writes)
@@ -279,10 +280,9 @@ class Journal:
         tasks, self._waiting = self._waiting, []
         assert self._pool is not None  # noqa: S101 - it is open
 
-        def ran(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(self._ran, tasks)
-
-        self._pool.callInThreadWithCallback(ran, self._run, tasks)
+        self._pool.callInThreadWithCallback(
+            lambda *_: self._reactor.callFromThread(self._ran, tasks), self._run, tasks
+        )
 
     def _ran(self, tasks: list[_Task]) -> None:
         self._busy = False
@@ -294,13 +294,16 @@ class Journal:
 
     def _run(self, tasks: list[_Task]) -> None:
         """In the thread: all of them in one transaction, or each in its own."""
-        if not self._attempt(tasks):
-            for task in tasks:
-                self._attempt([task])
-
-    def _attempt(self, tasks: list[_Task]) -> bool:
         database = self._database
         assert database is not None  # noqa: S101 - it is open
+        if not self._attempt(database, tasks) and len(tasks) > 1:
+            # Who has had the file for so long has it still: not each of them waits again.
+            database.execute("PRAGMA busy_timeout = 0")
+            for task in tasks:
+                self._attempt(database, [task])
+            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+    def _attempt(self, database: sqlite3.Connection, tasks: list[_Task]) -> bool:
         try:
             database.execute("BEGIN IMMEDIATE" if any(task.writes for task in tasks) else "BEGIN")
             before = database.total_changes
@@ -322,7 +325,7 @@ class Journal:
         """Back in the reactor's thread."""
         for task in tasks:
             if isinstance(task.outcome, Failure):
-                self._note_failure(task.outcome)
+                self._note_failure(task.outcome, task.writes)
                 task.done.errback(Failure(ClusterUnavailable("the journal cannot do it")))
             else:
                 if task.wrote and not self.healthy:
@@ -330,21 +333,18 @@ class Journal:
                     self.log.info("Songs can be kept again")
                 task.done.callback(None if task.writes else task.outcome)
 
-    def _note_failure(self, failure: Failure) -> None:
-        if self.healthy:
+    def _note_failure(self, failure: Failure, writes: bool) -> None:
+        reason = failure.getErrorMessage()
+        if not writes:
+            self.log.error("A song cannot be read: {reason}", reason=reason)
+        elif failure.check(sqlite3.IntegrityError):
+            self.log.error("What does not fit a song's log is refused: {reason}", reason=reason)
+        elif self.healthy:
             self.healthy = False
-            self.log.error(
-                "Songs cannot be kept, edits are refused: {reason}",
-                reason=failure.getErrorMessage(),
-            )
+            self.log.error("Songs cannot be kept, edits are refused: {reason}", reason=reason)
 
 
-def _fields(value: "attrs.AttrsInstance") -> dict[str, object]:
-    return attrs.asdict(value, recurse=False)
-
-
-def _json(value: "attrs.AttrsInstance") -> bytes:
-    return orjson.dumps(_fields(value))
+_json: Final = partial(orjson.dumps, default=partial(attrs.asdict, recurse=False))
 
 
 def _built(kind: type[Any], fields: dict[str, object]) -> Any:

@@ -3,6 +3,7 @@
 Everything that happens comes from the seed, so that a schedule can be run again.
 """
 
+import secrets
 from collections import Counter
 from random import Random
 from typing import Any, TypeVar
@@ -70,10 +71,13 @@ class Habits:
 class World:
     """A daemon that ends and begins again, its journal, and everybody who edits the one song."""
 
-    def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch, **habits: object) -> None:
+    def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch, **habits: Any) -> None:
         self.dice = Random(seed)
         self.habits = attrs.evolve(Habits.of(self.dice), **habits)
         patch(monkeypatch, self.habits)
+        # A connection's id decides whose text goes left.
+        sids = Random(seed)
+        monkeypatch.setattr(secrets, "token_urlsafe", lambda _: f"{sids.getrandbits(99):x}")
         self.counts: Counter[str] = Counter()
         self.clock = Clock()
         self.chronicle = Chronicle()

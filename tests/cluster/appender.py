@@ -3,38 +3,42 @@
 import sys
 
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
 
-from chordme_daemon.cluster.interface import Draft, Entry
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry
 from chordme_daemon.cluster.journal import Journal
 
-ROOMS = 3
+ROOMS = ("song-0", "song-1", "song-2")
 
 
-async def append(journal: Journal) -> None:
-    """Each room goes on from where it is."""
-    rooms = [f"song-{number}" for number in range(ROOMS)]
-    heads = [(await journal.load(room)).revision for room in rooms]
+async def append(journal: Journal, room: str) -> None:
+    """The room goes on from where it is; what is refused is tried again."""
+    head = (await journal.load(room)).revision
     while True:
-        entries = [
-            Entry(head + 1, Draft([head, "x"], "s:ada/tab", head + 1, "tab", "ada", 1))
-            for head in heads
-        ]
-        await gatherResults(
-            [journal.append(room, [entry]) for room, entry in zip(rooms, entries, strict=True)]
-        )
-        heads = [head + 1 for head in heads]
-        sys.stdout.write(
-            "".join(f"{room} {head}\n" for room, head in zip(rooms, heads, strict=True))
-        )
-        sys.stdout.flush()
+        draft = Draft([head, "x"], "s:ada/tab", head + 1, "tab", "ada", 1)
+        try:
+            await journal.append(room, [Entry(head + 1, draft)])
+        except ClusterUnavailable:
+            tell(f"{room} refused")
+            await deferLater(reactor, 0.01)
+        else:
+            head += 1
+            tell(f"{room} {head}")
+
+
+def tell(line: str) -> None:
+    """Said at once, and whole."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Run until the end comes."""
     journal = Journal(sys.argv[1], reactor=reactor)
     journal.open()
-    ensureDeferred(append(journal))
+    for room in ROOMS:
+        ensureDeferred(append(journal, room))
     reactor.run()  # type: ignore[attr-defined] # Twisted's reactor is a module
 
 

@@ -1,17 +1,11 @@
-"""The journal on disk: what is kept, together with what, and what it says when it cannot be."""
+"""The journal: what is kept, together with what, and what it says when it cannot be."""
 
-import random
 import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.logger import capturedLogs
 
@@ -25,40 +19,8 @@ from chordme_daemon.cluster.interface import (
     Record,
     Snapshot,
 )
-from chordme_daemon.cluster.journal import APPLICATION_ID, MIGRATIONS, Journal, JournalError
-
-ROOT = Path(__file__).parents[2]
-TEXT = 'la [Am] é\u2028 \U0001f3b8 "quoted"'
-KILLS = 10
-
-OpenJournal = Callable[..., Journal]
-
-
-def entry(revision: int, text: str = "x") -> Entry:
-    draft = Draft([3, text, -1], "i:5/tab-1", revision, "tab-1", 5, 1_794_484_800_000, "op 1")
-    return Entry(revision, draft)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "songs.sqlite3")
-
-
-@pytest.fixture
-def open_journal(path: str) -> Iterator[OpenJournal]:
-    """Opens journals on the path, which are closed in the end."""
-    journals: list[Journal] = []
-
-    def open_(**options: Any) -> Journal:
-        journal = Journal(path, reactor=reactor, **options)
-        journal.open()
-        journals.append(journal)
-        return journal
-
-    yield open_
-    for journal in journals:
-        pytest_twisted.blockon(journal.close())
-
+from chordme_daemon.cluster.journal import Journal
+from tests.cluster.conftest import TEXT, OpenJournal, entry, results
 
 # What is kept
 
@@ -69,13 +31,21 @@ async def test_a_song_is_there_after_a_restart(open_journal: OpenJournal) -> Non
     assert await journal.load("song") == Record()
     await journal.append("song", [entry(1, TEXT), entry(2)])
     await journal.append("song", [entry(3)])
+    draft = Draft([f"{TEXT}!"], "s:5/tab-2", 1, "tab-2", "5", 1)
+    await journal.append("song", [Entry(4, draft)])
+    await journal.keep_messages("song", [Note("room_message", {}, "tab", kept=True, number=6)])
     notes = [Note("room_message", {"message": TEXT, "user_id": 5}, "tab", kept=True, number=7)]
     await journal.keep_messages("song", notes)
+    await journal.keep_messages("silent", notes)
     await journal.append("other", [entry(1)])
     await journal.close()
-    record = await open_journal().load("song")
-    assert record == Record(Snapshot(), [entry(1, TEXT), entry(2), entry(3)], notes)
-    assert record.revision == 3
+    journal = open_journal()
+    record = await journal.load("song")
+    entries = [entry(1, TEXT), entry(2), entry(3), Entry(4, draft)]
+    assert record == Record(Snapshot(), entries, notes)
+    assert await journal.load("silent") == Record(messages=notes, entries=[])
+    # Who said nothing before can still begin.
+    await journal.append("silent", [entry(1)])
 
 
 @pytest_twisted.ensureDeferred
@@ -132,13 +102,6 @@ async def test_a_copy_that_is_made_meanwhile_is_a_journal(
     results(restored.close())
 
 
-def results(deferred: Any) -> list[Any]:
-    """What has fired already."""
-    found: list[Any] = []
-    deferred.addBoth(found.append)
-    return found
-
-
 def test_without_a_reactor_everything_is_done_at_once(path: str) -> None:
     for where in (path, ":memory:"):
         journal = Journal(where)
@@ -184,21 +147,58 @@ async def test_what_comes_while_one_is_under_way_is_done_in_its_order(
     assert done == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("revision", [1, 2, 4, 9])
+@pytest_twisted.ensureDeferred
+async def test_what_is_read_is_what_was_asked_to_be_kept_before(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    first, between, second, after = (
+        journal.append("song", [entry(1)]),
+        journal.load("song"),
+        journal.append("song", [entry(2)]),
+        journal.load("song"),
+    )
+    records = [await between, await after]
+    assert [record.revision for record in records] == [1, 2]
+    await gatherResults([first, second])
+
+
+@pytest.mark.parametrize("revisions", [[1], [2], [4], [9], [2, 3], [3, 5], [3, 3], [3, 2]])
 @pytest_twisted.ensureDeferred
 async def test_what_would_overwrite_or_leave_a_hole_fails_and_spoils_nothing_else(
-    open_journal: OpenJournal, revision: int
+    open_journal: OpenJournal, revisions: list[int]
 ) -> None:
     journal = open_journal()
     await journal.append("song", [entry(1), entry(2)])
-    wrong = results(journal.append("song", [entry(revision, "wrong")]))
+    wrong = results(journal.append("song", [entry(revision, "wrong") for revision in revisions]))
     others = gatherResults([journal.append(f"song-{number}", [entry(1)]) for number in range(5)])
     with capturedLogs() as logged:
         await others
     assert wrong[0].check(ClusterUnavailable)
-    assert len(logged) <= 2
+    [line] = logged
+    assert line["reason"].startswith(f"song: revision {revisions[0]}")
+    # The disk is as good as it was.
+    assert journal.healthy
     assert (await journal.load("song")).entries == [entry(1), entry(2)]
     assert (await journal.load("song-4")).revision == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "revision", "base"),
+    [("song", 3, 3), ("song", 6, 3), ("song", 5, 6), ("unknown", 1, 1)],
+    ids=["older than the last", "beyond the head", "does not cover", "of no song"],
+)
+@pytest_twisted.ensureDeferred
+async def test_no_snapshot_leaves_a_hole_behind_it(
+    open_journal: OpenJournal, room: str, revision: int, base: int
+) -> None:
+    journal = open_journal()
+    await journal.append("song", [entry(number) for number in range(1, 6)])
+    await journal.compact("song", Snapshot(4, TEXT), 4)
+    before = await journal.load("song")
+    with capturedLogs() as logged, pytest.raises(ClusterUnavailable):
+        await journal.compact(room, Snapshot(revision, "wrong"), base)
+    assert len(logged) == 1
+    assert await journal.load("song") == before
+    assert await journal.load("unknown") == Record()
 
 
 # What goes wrong
@@ -229,6 +229,83 @@ async def test_a_full_disk_refuses_and_is_told_once_and_then_all_goes_on(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_disk_that_cannot_be_written_can_be_read(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    await journal.append("song", [entry(1)])
+    assert journal._database is not None
+    journal._database.execute("PRAGMA query_only = ON")
+    with capturedLogs() as logged:
+        refused = journal.append("song", [entry(2)])
+        read = journal.load("song")
+        with pytest.raises(ClusterUnavailable):
+            await refused
+        assert (await read).revision == 1
+    assert not journal.healthy
+    assert [line["reason"] for line in logged] == ["attempt to write a readonly database"]
+    journal._database.execute("PRAGMA query_only = OFF")
+    await journal.append("song", [entry(2)])
+    assert journal.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_while_another_program_writes_edits_are_refused_and_nothing_else(
+    open_journal: OpenJournal, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY_MS", 10)
+    journal = open_journal()
+    await journal.append("song", [entry(1)])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    refused = [results(journal.append(f"song-{number}", [entry(1)])) for number in range(3)]
+    assert (await journal.load("song")).revision == 1
+    assert all(result[0].check(ClusterUnavailable) for result in refused)
+    assert not journal.healthy
+    other.execute("ROLLBACK")
+    other.close()
+    await journal.append("song-1", [entry(1)])
+    assert journal.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_song_that_cannot_be_read_does_not_hinder_the_others(
+    open_journal: OpenJournal, path: str
+) -> None:
+    journal = open_journal()
+    await gatherResults([journal.append(room, [entry(1)]) for room in ("broken", "song")])
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE entries SET draft = '{' WHERE room = 'broken'")
+    database.close()
+    with capturedLogs() as logged:
+        kept, broken, read = (
+            journal.append("song", [entry(2)]),
+            journal.load("broken"),
+            journal.load("song"),
+        )
+        with pytest.raises(ClusterUnavailable):
+            await broken
+        await kept
+        assert (await read).revision == 2
+    assert [line["log_format"] for line in logged] == ["A song cannot be read: {reason}"]
+    assert journal.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_not_done_is_not_acknowledged(
+    open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal()
+
+    def fail(*_: object) -> bool:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_attempt", fail)
+        with pytest.raises(ClusterUnavailable):
+            await journal.append("song", [entry(1)])
+    await journal.append("song", [entry(1)])
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_closed_journal_keeps_nothing(open_journal: OpenJournal) -> None:
     journal = open_journal()
     waiting = journal.append("song", [entry(1)])
@@ -237,121 +314,3 @@ async def test_a_closed_journal_keeps_nothing(open_journal: OpenJournal) -> None
     with pytest.raises(ClusterUnavailable):
         await journal.append("song", [entry(2)])
     assert (await open_journal().load("song")).revision == 1
-
-
-def refused(path: str | Path) -> str:
-    with pytest.raises(JournalError) as error:
-        Journal(str(path)).open()
-    line = str(error.value)
-    assert "\n" not in line
-    assert line.startswith(str(path))
-    return line.removeprefix(str(path))
-
-
-def create(path: str) -> None:
-    journal = Journal(path)
-    journal.open()
-    results(journal.close())
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_file_is_one_daemons_at_a_time(open_journal: OpenJournal, path: str) -> None:
-    journal = open_journal()
-    assert refused(path) == " is in use by another daemon"
-    await journal.close()
-    open_journal()
-
-
-def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path: str) -> None:
-    create(path)
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 7")
-    database.close()
-    before = Path(path).read_bytes()
-    expected = (
-        f" was written by a newer chordme-daemon (schema 7, this one knows {len(MIGRATIONS)})"
-    )
-    assert refused(path) == expected
-    assert Path(path).read_bytes() == before
-
-
-def test_each_version_becomes_the_next(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(path)
-    journal.open()
-    results(journal.append("song", [entry(1)]))
-    results(journal.close())
-    later = (*MIGRATIONS, "ALTER TABLE rooms ADD COLUMN mood TEXT; CREATE TABLE moods (mood);")
-    monkeypatch.setattr(module, "MIGRATIONS", later)
-    journal.open()
-    [record] = results(journal.load("song"))
-    assert record.revision == 1
-    results(journal.close())
-    with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
-        assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert database.execute("SELECT mood FROM rooms").fetchall() == [(None,)]
-    database.close()
-
-
-def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    create(path)
-    later = (*MIGRATIONS, "CREATE TABLE moods (mood); nonsense;")
-    monkeypatch.setattr(module, "MIGRATIONS", later)
-    assert "syntax error" in refused(path)
-    monkeypatch.undo()
-    journal = Journal(path)
-    journal.open()
-    results(journal.close())
-
-
-def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
-    text = tmp_path / "song.cho"
-    text.write_text("{title: no database, but long enough to be taken for one}\n" * 100)
-    assert "not a database" in refused(text)
-    other = tmp_path / "other.sqlite3"
-    with sqlite3.connect(other) as database:
-        database.execute("CREATE TABLE songs (title)")
-    database.close()
-    before = other.read_bytes()
-    assert refused(other) == " is a database of something else"
-    assert other.read_bytes() == before
-    assert "directory" in refused(tmp_path / "missing" / "songs.sqlite3").lower()
-    assert refused(tmp_path / "song.cho" / "songs.sqlite3") == ": Not a directory"
-    (tmp_path / "folder.lock").touch()
-    (tmp_path / "folder").mkdir()
-    assert "unable to open" in refused(tmp_path / "folder")
-
-
-# Killed
-
-
-def test_what_was_acknowledged_survives_being_killed_at_any_moment(path: str) -> None:
-    dice = random.Random()
-    acknowledged: dict[str, int] = {}
-    for _ in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster.appender", path],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            lines = [process.stdout.readline()]
-            time.sleep(dice.uniform(0.0, 0.1))
-            process.kill()
-            lines += process.stdout.readlines()
-        for line in lines:
-            if line.endswith("\n"):
-                room, revision = line.split()
-                assert int(revision) == acknowledged.get(room, int(revision) - 1) + 1
-                acknowledged[room] = int(revision)
-        journal = Journal(path)
-        journal.open()
-        for room, revision in acknowledged.copy().items():
-            [record] = results(journal.load(room))
-            revisions = [one.revision for one in record.entries]
-            assert revisions == list(range(1, record.revision + 1))
-            assert int(revision) <= record.revision <= int(revision) + 1
-            acknowledged[room] = record.revision
-        results(journal.close())
-    assert len(acknowledged) == 3

@@ -1,0 +1,49 @@
+"""Journals in files, and what is put into them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from chordme_daemon.cluster.interface import Draft, Entry
+from chordme_daemon.cluster.journal import Journal
+
+TEXT = 'la [Am] é\u2028 \U0001f3b8 "quoted"'
+
+OpenJournal = Callable[..., Journal]
+
+
+def entry(revision: int, text: str = "x") -> Entry:
+    draft = Draft([3, text, -1], "i:5/tab-1", revision, "tab-1", 5, 1_794_484_800_000, "op 1")
+    return Entry(revision, draft)
+
+
+def results(deferred: Any) -> list[Any]:
+    """What has fired already."""
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "songs.sqlite3")
+
+
+@pytest.fixture
+def open_journal(path: str) -> Iterator[OpenJournal]:
+    """Opens journals on the path, which are closed in the end."""
+    journals: list[Journal] = []
+
+    def open_(**options: Any) -> Journal:
+        journal = Journal(path, reactor=reactor, **options)
+        journal.open()
+        journals.append(journal)
+        return journal
+
+    yield open_
+    for journal in journals:
+        pytest_twisted.blockon(journal.close())
