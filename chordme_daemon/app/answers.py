@@ -85,13 +85,20 @@ class Answers:
             events.JoinRoom: self._join,
             events.LeaveRoom: self._leave,
             events.BroadcastMessage: self._broadcast,
-            events.SubmitOperation: self._submit,
             events.MoveCursor: self._move_cursor,
             events.Ping: self._ping,
         }
 
-    def serve(self, client: Client, request: events.Request) -> Answering:
+    def serve(self, client: Client, request: events.Request, size_bytes: int) -> Answering:
         """Do what a request asks for; raises or fails with `Refused` if that is not granted."""
+        too_large: Refused | None = None
+        if size_bytes > self._limits.event_bytes:
+            limit = self._limits.event_bytes
+            too_large = Refused(Code.MESSAGE_TOO_LARGE, "Message too large", limit=limit)
+        if isinstance(request, events.SubmitOperation):
+            return self._submit(client, request, too_large)
+        if too_large is not None:
+            raise too_large
         return self._serve[type(request)](client, request)
 
     def tell_state(self, client: Client, room_id: str) -> None:
@@ -246,12 +253,19 @@ class Answers:
         self._rooms.publish(room, "room_message", payload, author=author, kept=True)
         return Answer("message_sent", payloads.message_sent(request.room_id))
 
-    def _submit(self, client: Client, request: events.SubmitOperation) -> Answering:
-        identity = client.known(self._wall_s())
+    def _submit(
+        self, client: Client, request: events.SubmitOperation, too_large: Refused | None
+    ) -> Answering:
+        if request.room_id not in client.seats:
+            client.known(self._wall_s())
         room, seat = client.seat(request.room_id)
 
         def allow() -> None:
+            """Asked when it is known what stands on the screen: there it is, granted or not."""
+            identity = client.known(self._wall_s())
             client.editing(request.room_id)
+            if too_large is not None:
+                raise too_large
             self._spend(self._operations, identity)
 
         return self._editing.submit(room, seat, request, allow)

@@ -68,6 +68,7 @@ class Editing:
         proposal = self._proposal(seat, request, (), room.text.revision, seat.submitted)
         if name_of(proposal) in room.submissions or room.text.answer_to(proposal) is not None:
             # Sent again: it is on the client's screen once.
+            allow()
             return _confirmed(room, request, await self._documents.submit(room, proposal))
         text = room.text.text
         operation, was_cut = shadow.submit(request.parts, len(text), text.units)

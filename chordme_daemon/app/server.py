@@ -44,7 +44,6 @@ class App:
         self._clock = clock
         self._answers = answers
         self._authenticate_within_s = access.authenticate_within_s
-        self._event_bytes = limits.event_bytes
         self._greeting = payloads.connected(version, limits.announced)
         self._refusals = Budget(REFUSALS)
 
@@ -113,10 +112,7 @@ class App:
             if not isinstance(called.event, str):
                 raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
             request = events.parse(called.event, called.args)
-            if called.size_bytes > self._event_bytes:
-                limit = self._event_bytes
-                raise Refused(Code.MESSAGE_TOO_LARGE, "Message too large", limit=limit)
-            answer = self._answers.serve(client, request)
+            answer = self._answers.serve(client, request, called.size_bytes)
         except Exception:
             self._fail(client, called, request, Failure())
         else:

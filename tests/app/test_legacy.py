@@ -153,6 +153,22 @@ def test_an_edit_that_is_refused_is_taken_back_on_the_screen_after_the_answer(
     assert song(house) == "song"
 
 
+def test_what_is_too_large_or_comes_too_late_is_taken_back_as_well(house: House) -> None:
+    ada, bob = house.member("ada", good_for_s=3600), house.member("bob", good_for_s=7200)
+    submit(bob, insert(0, "song"))
+    for client in (ada, bob):
+        client.heard()
+    refused, undone = submit(ada, insert(2, "x" * 11_000))
+    assert (refused[1]["code"], refused[1]["limit"]) == ("message_too_large", 10_240)
+    assert undone[1]["operation"] == delete(2, 11_000)
+    house.advance(1.0)
+    house.clock.advance(3600)
+    refused, undone = submit(ada, insert(4, "!"))[-2:]
+    assert refused[1]["code"] == "unauthenticated"
+    assert undone[1]["operation"] == delete(4, 1)
+    assert [name for name, _ in bob.heard() if name == "collaboration_update"] == []
+
+
 def test_an_operation_that_is_sent_again_by_its_id_is_applied_once(house: House) -> None:
     ada, bob = house.member("ada"), house.member("bob")
     operation = {**insert(0, "la"), "id": "op-1"}
