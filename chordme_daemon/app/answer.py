@@ -7,7 +7,7 @@ import attrs
 from chordme_daemon.app.events import Fields
 
 
-@attrs.frozen
+@attrs.define
 class Answer:
     """The event that answers a request, if it has one: all that an acknowledgement carries.
 

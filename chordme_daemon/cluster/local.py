@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -26,6 +27,9 @@ from chordme_daemon.cluster.interface import (
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
+
+# Kept notes are written now and then, all of a room's at once: they cost less than a commit each.
+WRITE_NOTES_EVERY_S: Final = 5.0
 
 
 @attrs.define(eq=False)
@@ -76,6 +80,7 @@ class LocalCluster:
         # The rooms of the resumable members, and those whose kept notes are to be written.
         self._rooms_of: dict[str, set[str]] = {}
         self._unwritten: set[str] = set()
+        self._write_at = 0.0
 
     def start(self) -> None:
         """Wait for those who were there when the last daemon ended."""
@@ -90,8 +95,10 @@ class LocalCluster:
         for room, state in list(self._rooms.items()):
             for member in [member for member, until in state.lost.values() if now >= until]:
                 self._remove(room, state, member)
-        while self._unwritten:
-            self._write_messages(self._unwritten.pop())
+        if now >= self._write_at:
+            self._write_at = now + WRITE_NOTES_EVERY_S
+            while self._unwritten:
+                self._write_messages(self._unwritten.pop())
 
     # ICluster
 
@@ -156,7 +163,8 @@ class LocalCluster:
         state = self._rooms[room]
         if note.kept:
             last = (state.messages[-1].number or 0) if state.messages else 0
-            note = attrs.evolve(note, number=max(last + 1, int(self._wall_s() * 1000)))
+            number = max(last + 1, int(self._wall_s() * 1000))
+            note = Note(note.event, note.payload, note.author, note.conflate, True, number)
             state.messages.append(note)
             self._unwritten.add(room)
         state.tell(note)

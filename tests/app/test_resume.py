@@ -137,7 +137,7 @@ def test_after_a_restart_everybody_is_where_they_were() -> None:
     ada, bob = house.member("ada", client_id="tab-1"), house.member("bob", client_id="tab-2")
     insert(ada, 0, 1)
     say(ada, "before")
-    house.advance(1)
+    house.advance(5)
     after = House(lambda clock: local_cluster(clock, journal))
     back, authenticated = come_back(after)
     assert authenticated["resumed"] == [{"room_id": "song", "permission": "edit", "revision": 1}]

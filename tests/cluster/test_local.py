@@ -222,7 +222,7 @@ def test_kept_notes_are_numbered_and_the_last_hundred_can_be_asked_for(subject: 
     numbers = [note.number or 0 for note in told]
     assert numbers == sorted(set(numbers))
     assert min(numbers) > 0
-    subject.pass_s(1)
+    subject.pass_s(5)
     assert list(subject.record("song").messages) == told[5:]
 
 
@@ -232,7 +232,7 @@ def test_numbers_go_on_growing_after_a_restart(subject: Subject) -> None:
     for _ in range(3):
         subject.cluster.publish("song", note)
     subject.settle()
-    subject.pass_s(1)
+    subject.pass_s(5)
     after = subject.restarted()
     heard += after.open("song")
     after.cluster.publish("song", note)
