@@ -107,6 +107,7 @@ def _chordme(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str,
         *(f"limits.{name}={GENEROUS}" for name in ("messages", "operations", "cursors", "joins")),
         "limits.members_per_room=10000",
         "limits.rooms_per_user=10000",
+        "store.url=memory:",
     ):
         command += ["--set", setting]
     environment = {
