@@ -366,6 +366,8 @@ class Daemon(Service):
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         self.engine.stop()
         until = self._reactor.seconds() + GOODBYE_WITHIN_S
+        # Looked at afterwards: TLS hands on what was written only in the next turn.
+        await deferLater(self._reactor, 0.02)
         while self._is_saying_goodbye and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.02)
         await self.journal.close()

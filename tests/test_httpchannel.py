@@ -640,14 +640,25 @@ def test_an_endless_body_is_refused_and_cut_off(reactor: Any, head: bytes, part:
 # Slow readers
 
 
-def test_c11_the_kernel_keeps_little_for_a_slow_reader(peer: Peer) -> None:
-    transport: Any = Transport()
-    with closing(socket.socket()) as transport.socket:
-        channel = peer.site.buildProtocol(None)
-        channel.makeConnection(transport)
-        size = transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    # Linux doubles what is asked for.
-    assert size <= 2 * SEND_BUFFER_BYTES
+def over_tls(peer: Peer, wire: Any) -> Any:
+    """Another connection of the same site, under TLS."""
+    wire.setTcpNoDelay = lambda enabled: None  # TLS says that it is over TCP
+    options = certificate().options()
+    return TLSMemoryBIOFactory(options, False, peer.site, peer.clock).buildProtocol(None)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted does
+def test_c11_the_kernel_keeps_little_for_a_slow_reader(peer: Peer, tls: bool) -> None:
+    wire: Any = Transport()
+    protocol: Any = over_tls(peer, wire) if tls else peer.site.buildProtocol(None)
+    option = (socket.SOL_SOCKET, socket.SO_SNDBUF)
+    with closing(socket.socket()) as wire.socket:
+        wire.socket.setsockopt(*option, 2 * SEND_BUFFER_BYTES)
+        most = wire.socket.getsockopt(*option)
+        protocol.makeConnection(wire)
+        # Linux doubles what is asked for, and allows no more than it was told to.
+        assert wire.socket.getsockopt(*option) <= 2 * SEND_BUFFER_BYTES < most
 
 
 def test_a_site_knows_whether_an_answer_is_still_leaving(peer: Peer) -> None:
@@ -657,6 +668,15 @@ def test_a_site_knows_whether_an_answer_is_still_leaving(peer: Peer) -> None:
     assert peer.site.is_sending
     peer.leave()
     assert not peer.site.is_sending
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted does
+def test_a_site_knows_that_also_under_tls(peer: Peer) -> None:
+    wire: Any = Transport()
+    over_tls(peer, wire).makeConnection(wire)
+    assert not peer.site.is_sending
+    wire.dataBuffer = b"the rest of an answer"
+    assert peer.site.is_sending
 
 
 def test_a_connection_that_was_handed_over_is_none_of_the_sites(peer: Peer) -> None:

@@ -24,7 +24,7 @@ def may_become_short(rest: bytes, max_bytes: int) -> bool:
         if len(rest) < 4:
             return True
         length, start = int.from_bytes(rest[2:4]), 8
-    if not 0 <= length <= max_bytes or (length < 126) != (start == 6):
+    if not 0 < length <= max_bytes or (length < 126) != (start == 6):
         return False
     # Invalid UTF-8 is refused at its first byte, not at the end of its frame.
     _utf8.reset()

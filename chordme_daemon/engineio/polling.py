@@ -1,16 +1,26 @@
 """Long-polling, and the door where a request may ask for a WebSocket.
 
-The checks of every request, in their order; the first that fails answers:
+The checks of every request, in their order; the first that fails answers, with 400 where no other
+status stands here:
 
-1. the method is one that we know (405); a preflight is answered (204)
-2. the transport is `polling` or `websocket`, once (code 0)
-3. the Origin is the page's own or an allowed one (403, code 4)
-4. the session id is known, and its session still polls, without JSONP (codes 1 and 3)
-5. without a session id: GET, no JSONP, protocol version 4, not too many connections (codes 2, 3,
-   5, and 429)
+1. There is one Origin at most (code 3), the page's own or an allowed one (403, code 4). An allowed
+   page can read all answers from here on. A preflight has its answer (204).
+2. The transport is `polling` or `websocket`, once (code 0; with an unknown method, 405), and there
+   is one session id at most (code 1).
+3. Who asks for a WebSocket does so properly (code 3; 426 in another version of WebSocket), and for
+   a session that we know (code 1), of protocol version 4 (code 3), if for any.
+4. Who polls without a session id does so by GET (code 2 for whatever else: engine.io's own suite
+   wants no 405 here), without JSONP (code 3).
+5. Who begins a session speaks protocol version 4 (code 5), finds room (503) and has a turn (429).
+6. Who polls with a session id does so by a known method (405), in a session that we know (code 1)
+   and that still polls, in protocol version 4, without JSONP, with one GET at a time (code 3).
+
+A POST is served when its body is whole, and its packets are taken in one go. Two POSTs of a session
+may overlap on their way here, and neither can know of the other; their packets are never mixed.
 """
 
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from typing import Final
 
 import attrs
@@ -177,14 +187,13 @@ class EngineResource(Resource):
             return _refuse(request, refusal)
 
     def _serve(self, request: Request) -> bytes | int:
+        self._door.check_origin(request)
         if request.method == b"OPTIONS":
-            self._door.check_origin(request)
             return _answer_preflight(request)
         transport = _single(request, b"transport")
         if transport not in ("polling", "websocket"):
             _check_method(request)
             raise Refusal(*TRANSPORT_UNKNOWN)
-        self._door.check_origin(request)
         sid = _single(request, b"sid")
         if sid is None:
             raise Refusal(*SESSION_UNKNOWN)
@@ -323,7 +332,8 @@ def _answer_preflight(request: Request) -> bytes:
 
 
 def _refuse(request: Request, refusal: Refusal) -> bytes:
-    request.setResponseCode(refusal.status)
+    # Twisted does not know the reason phrases of 426 and 429.
+    request.setResponseCode(refusal.status, HTTPStatus(refusal.status).phrase.encode())
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
     if refusal.status == 405:

@@ -239,7 +239,7 @@ class Session:
         while taken < max_bytes and count < max_packets:
             taken += len(self._queue[count].body) + PACKET_OVERHEAD_BYTES
             count += 1
-        if count > 1 and self._queue[count - 1] is PING:
+        while count > 1 and self._queue[count - 1] is PING:
             # It says how far the client got; what follows it is to arrive together with it.
             count -= 1
             taken -= len(PING.body) + PACKET_OVERHEAD_BYTES

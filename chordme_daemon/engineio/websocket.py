@@ -6,11 +6,11 @@ The rules:
   answer, and is open. Autobahn's own machinery is started for a connection only when a frame
   comes that the short path does not take; many connections never need it.
 - The short path takes complete, masked, unfragmented text frames of up to 4 KiB and valid UTF-8.
-  Everything else, from the first byte that differs, goes through Autobahn untouched.
+  Everything else, up to the end of a message, goes through Autobahn untouched.
 - Every way of closing has a deadline of two seconds, after which the TCP connection is aborted:
   Autobahn would wait for ever for a peer that neither reads nor leaves.
-- A flood of frames that carry nothing (pings, empty or tiny fragments) ends the connection. A
-  client with more messages than it may have in a second is read on in the next.
+- A flood of frames that carry nothing whole (control frames, fragments, empty ones) ends the
+  connection. A client with more messages than it may have in a second is read on in the next.
 - Nothing is written while the transport has more than it can pass on: the session's queue is the
   only send buffer.
 """
@@ -66,18 +66,19 @@ class WebSocketTransport(WebSocketServerProtocol):
     current_frame: Any = None
     wasClean = False
     message_data: Any = None
+    data = b""
 
     # Ours.
     _started = False
     _through_autobahn = False
     _closing = False
-    _rest = b""
+    _rest = _behind_message = b""
     _socket: sockets.socket | None = None
     _receiver: IReceiver | None = None
     _deadline: IDelayedCall | None = None
     _held: IDelayedCall | None = None
     _fragments = 0
-    _frames = _control_frames = 0
+    _messages = _hollow = _control_frames = 0
     _second = 0.0
 
     def __init__(self, opening: bytes, opened: Opened) -> None:
@@ -123,18 +124,19 @@ class WebSocketTransport(WebSocketServerProtocol):
         now = self.factory.clock.seconds()
         if now - self._second >= 1:
             self._second = now
-            self._frames = self._control_frames = 0
+            self._messages = self._hollow = self._control_frames = 0
         if self._rest:
             data, self._rest = self._rest + data, b""
-        if not self._through_autobahn:
-            data = self._receive_short(data)
-        if data:
-            self._receive_long(data)
+        while data:
+            if not self._through_autobahn:
+                data = self._receive_short(data)
+            if data:
+                data = self._receive_long(data)
 
     def _receive_short(self, data: bytes) -> bytes:
         """Deliver the plain small text frames in front; return what is left for Autobahn."""
         start, size, max_bytes = 0, len(data), self.factory.short_frame_bytes
-        while size - start >= 6 and self._frames < MAX_FRAMES_PER_S:
+        while size - start >= 6 and self._messages < MAX_FRAMES_PER_S:
             length = data[start + 1] - 0x80
             mask_at = start + 2
             if length == 126:
@@ -142,7 +144,7 @@ class WebSocketTransport(WebSocketServerProtocol):
                 mask_at += 2
                 if length < 126:
                     break
-            elif not 0 <= length < 126:
+            elif not 0 < length < 126:
                 break
             end = mask_at + 4 + length
             if data[start] != 0x81 or length > max_bytes or end > size:
@@ -152,7 +154,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             except UnicodeDecodeError:
                 return data[start:]
             start = end
-            self._frames += 1
+            self._messages += 1
             if self._receiver is not None:
                 self._receiver.receive_text(text)
             if self._through_autobahn:  # closed meanwhile
@@ -163,7 +165,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _keep(self, rest: bytes) -> bytes:
         """Wait for the end of a small frame; anything else is for Autobahn."""
-        if rest and self._frames >= MAX_FRAMES_PER_S:
+        if rest and self._messages >= MAX_FRAMES_PER_S:
             return self._hold_back(rest)
         if rest and not may_become_short(rest, self.factory.short_frame_bytes):
             return rest
@@ -186,12 +188,15 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.transport.resumeProducing()
         self.dataReceived(data)
 
-    def _receive_long(self, data: bytes) -> None:
+    def _receive_long(self, data: bytes) -> bytes:
+        """Have Autobahn take what came, to the end of a message; return what is behind it."""
         self._start_autobahn()
         self._dataReceived(data)
+        rest, self._behind_message = self._behind_message, b""
         partial = bool(self.data or self.current_frame is not None or self.inside_message)
         self._through_autobahn = self._closing or partial or self.state != self.STATE_OPEN
         self._note_partial(partial)
+        return rest
 
     def _note_partial(self, partial: bool) -> None:
         if partial:
@@ -209,15 +214,18 @@ class WebSocketTransport(WebSocketServerProtocol):
     # What Autobahn calls
 
     def onFrameBegin(self) -> None:
-        """Count the frame; a flood of such frames is not worth an answer."""
-        self._frames += 1
-        if self.current_frame.opcode > 7:
-            self._control_frames += 1
-        else:
-            self._fragments = self._fragments + 1 if self.inside_message else 1
-        if self._frames > MAX_FRAMES_PER_S or self._control_frames > MAX_CONTROL_FRAMES_PER_S:
+        """Count the frame; a flood of those that carry nothing is not worth an answer."""
+        frame, is_control = self.current_frame, self.current_frame.opcode > 7
+        is_part = is_control or self.inside_message or not frame.fin
+        is_message = bool(frame.length) and not is_part and not self._closing
+        self._messages += is_message
+        self._hollow += not is_message
+        self._control_frames += is_control
+        if self._hollow > MAX_FRAMES_PER_S or self._control_frames > MAX_CONTROL_FRAMES_PER_S:
             self._give_up()
             return
+        if not is_control:
+            self._fragments = self._fragments + 1 if self.inside_message else 1
         if self._fragments > MAX_FRAGMENTS and not self.failedByMe:
             self._fail_connection(POLICY_VIOLATION, "too many fragments")
         super().onFrameBegin()
@@ -229,6 +237,8 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.message_data = None
         if self.failedByMe or self._receiver is None:
             return
+        # What follows is for the short path again, where too much of it is held back.
+        self._behind_message, self.data = self.data, b""
         if self.message_is_binary:
             self._receiver.receive_binary(payload)
         else:

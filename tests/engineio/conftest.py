@@ -189,6 +189,7 @@ class Answer:
     """One HTTP answer."""
 
     status: int
+    reason: str
     headers: dict[str, str]
     body: bytes
 
@@ -229,7 +230,8 @@ class Client:
                 name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
             }
             size = int(headers.get("content-length", len(rest)))
-            found.append(Answer(int(status.split()[1]), headers, rest[:size]))
+            _, code, reason = status.split(" ", 2)
+            found.append(Answer(int(code), reason, headers, rest[:size]))
             data = rest[size:]
         return found
 

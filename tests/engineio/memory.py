@@ -1,4 +1,4 @@
-"""A transport and an application in memory, for sockets without a network."""
+"""A session, a transport and an application in memory, for sockets without a network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
 from chordme_daemon.engineio.server import ITransport, Receive, Server, Settings, Socket
-from chordme_daemon.engineio.session import UNLIMITED, Event, Heartbeat
+from chordme_daemon.engineio.session import UNLIMITED, Event, Heartbeat, Session
 
 SETTINGS = Settings(Heartbeat(25.0, 20.0), max_queued_bytes=10_000, max_message_bytes=1000)
 
@@ -72,3 +72,24 @@ def opened(server: Server, **options: Any) -> tuple[Socket, Memory]:
         server.clock.advance(0)  # type: ignore[attr-defined] # a task.Clock
         transport.writes.clear()
     return socket, transport
+
+
+HEARTBEAT = Heartbeat(25.0, 20.0)
+START = 1000.0
+
+
+def new_session(
+    *,
+    websocket: bool = False,
+    heartbeat: Heartbeat = HEARTBEAT,
+    max_queued_bytes: int = 1 << 20,
+    now: float = START,
+) -> Session:
+    """A session that begins."""
+    return Session(
+        "sid",
+        websocket=websocket,
+        heartbeat=heartbeat,
+        max_queued_bytes=max_queued_bytes,
+        now=now,
+    )

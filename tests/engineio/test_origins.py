@@ -114,7 +114,25 @@ def test_h15_when_any_page_is_allowed_none_gets_credentials(clock: Clock, origin
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_an_allowed_page_can_read_why_it_was_refused(house: House) -> None:
-    answer = house.ask("GET", "EIO=3&transport=polling", None, *lines([GOOD]))
-    assert answer.code == 5
+@pytest.mark.parametrize(
+    ("method", "query", "status", "code"),
+    [
+        pytest.param("GET", "EIO=4", 400, 0, id="no-transport"),
+        pytest.param("GET", "EIO=4&transport=foo", 400, 0, id="unknown-transport"),
+        pytest.param("GET", f"{POLLING}&sid=AAAA", 400, 1, id="unknown-session"),
+        pytest.param("POST", POLLING, 400, 2, id="POST-without-sid"),
+        pytest.param("GET", WEBSOCKET, 400, 3, id="no-upgrade"),
+        pytest.param("GET", "EIO=3&transport=polling", 400, 5, id="version"),
+        pytest.param("PUT", "EIO=4", 405, 2, id="method-without-transport"),
+        pytest.param("PUT", f"{POLLING}&sid=AAAA", 405, 2, id="method"),
+    ],
+)
+def test_an_allowed_page_can_read_why_it_was_refused(
+    house: House, method: str, query: str, status: int, code: int
+) -> None:
+    answer = house.ask(method, query, None, *lines([GOOD]))
+    assert (answer.status, answer.code) == (status, code)
     assert answer.headers["access-control-allow-origin"] == GOOD
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    foreign = house.ask(method, query, None, *lines(["https://evil"]))
+    assert (foreign.status, foreign.code) == (403, 4)

@@ -1,12 +1,14 @@
 """Long-polling through the real site, in memory: RELIABILITY's rows E01 to E12 and E40."""
 
+from functools import partial
+
 import orjson
 import pytest
 from twisted.internet.task import Clock
 
 from chordme_daemon.engineio.polling import Door
 from chordme_daemon.engineio.server import LINGER_S, Receive, Socket
-from chordme_daemon.engineio.session import Closed
+from chordme_daemon.engineio.session import Answered, Closed, Message
 from tests.engineio.conftest import OPENING, House, build_house
 from tests.engineio.frames import CLOSE, TEXT, frame, frames, text
 
@@ -54,8 +56,9 @@ def test_a_handshake_is_answered_at_once(house: House) -> None:
         pytest.param("HEAD", f"{POLLING}&sid=AAAA", 400, None, id="HEAD-unknown"),
         pytest.param("POST", POLLING, 400, 2, id="E06"),
         pytest.param("HEAD", POLLING, 400, None, id="HEAD"),
-        # The official suite wants 400 here; E07's 405 is for a known session.
+        # The official suite wants 400 here; E07's 405 is for who names a session.
         pytest.param("PUT", POLLING, 400, 2, id="E07-PUT-without-sid"),
+        pytest.param("DELETE", POLLING, 400, 2, id="E07-DELETE-without-sid"),
         pytest.param("PUT", f"{POLLING}&sid=AAAA", 405, 2, id="E07-PUT"),
         pytest.param("DELETE", f"{POLLING}&sid=AAAA", 405, 2, id="E07-DELETE"),
         pytest.param("PATCH", f"{POLLING}&sid=AAAA", 405, 2, id="E07-PATCH"),
@@ -145,7 +148,7 @@ def test_e40_a_client_that_comes_too_often_has_to_wait(clock: Clock) -> None:
     for headers in ((), OPENING):
         query = POLLING if not headers else "EIO=4&transport=websocket"
         answer = house.ask("GET", query, None, *headers)
-        assert (answer.status, answer.code) == (429, 4)
+        assert (answer.status, answer.reason, answer.code) == (429, "Too Many Requests", 4)
         assert answer.headers["retry-after"] == "7"
     assert asked == ["192.168.1.1"] * 3
     assert len(house.server.sockets) == 1
@@ -195,6 +198,40 @@ def test_a_poll_waits_until_there_is_something_to_say(house: House) -> None:
     answer = poll.answer()
     assert (answer.status, answer.body) == (200, b"4a\x1e4b")
     assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+
+
+def test_two_posts_that_overlap_on_their_way_are_never_mixed(house: House) -> None:
+    """RELIABILITY's row E10: no packet is taken of a body that is not whole."""
+    sid = house.open_polling()
+    slow = house.connect()
+    head = (
+        f"POST /engine.io/?{POLLING}&sid={sid} HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\n\r\n"
+    )
+    slow.send(head.encode() + b"4a\x1e")
+    assert house.post(sid, b"4c\x1e4d").body == b"ok"
+    slow.send(b"4b")
+    assert slow.answer().body == b"ok"
+    assert house.messages(sid) == ["c", "d", "a", "b"]
+
+
+def test_a_ping_for_a_barrier_is_polled_together_with_what_follows_it(house: House) -> None:
+    sid = house.open_polling()
+    house.say(sid, *(["x"] * 15))
+    house.server.sockets[sid].barrier(lambda: pytest.fail("nobody has answered"))
+    house.say(sid, "y")
+    assert house.poll(sid).answer().body == b"\x1e".join([b"4x"] * 15)
+    assert house.poll(sid).answer().body == b"2\x1e4y"
+
+
+def test_a_barrier_is_answered_in_its_order_among_the_packets_of_a_post(house: House) -> None:
+    sid = house.open_polling()
+    events = house.events[sid]
+    for mark in ("one", "two"):
+        house.server.sockets[sid].barrier(partial(events.append, Answered(mark)))
+    assert house.poll(sid).answer().body == b"2\x1e2"
+    house.post(sid, b"4a\x1e3\x1e4b\x1e3\x1e3\x1e4c")
+    a, b, c = Message("a"), Message("b"), Message("c")
+    assert events == [a, Answered("one"), b, Answered("two"), c]
 
 
 def test_polls_of_one_connection_are_answered_one_after_the_other(house: House) -> None:

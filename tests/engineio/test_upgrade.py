@@ -1,6 +1,7 @@
 """The taking over of a polling session by a WebSocket: RELIABILITY's rows E32 to E39."""
 
 import random
+from functools import partial
 
 import attrs
 import pytest
@@ -39,6 +40,26 @@ def gone(house: House, client: Client) -> bool:
     client.send(frame(CLOSE))
     house.clock.advance(0)
     return closed == [None] and not client.wire.connected
+
+
+@pytest.mark.parametrize("polled", [True, False], ids=["polled-before", "queued-before"])
+def test_a_barrier_is_answered_across_an_upgrade(house: House, polled: bool) -> None:
+    sid = house.open_polling()
+    socket, reached = house.server.sockets[sid], list[int]()
+    socket.barrier(partial(reached.append, 1))
+    house.say(sid, "a")
+    if polled:
+        assert house.poll(sid).answer().body == b"2\x1e4a"
+    websocket = candidate(house, sid)
+    websocket.send(text("2probe") + text("5"))
+    socket.barrier(partial(reached.append, 2))
+    house.say(sid, "b")
+    house.clock.advance(0)
+    before = [] if polled else [(TEXT, b"2"), (TEXT, b"4a")]
+    assert taken(websocket) == [(TEXT, b"3probe"), *before, (TEXT, b"2"), (TEXT, b"4b")]
+    for count in (1, 2):
+        websocket.send(text("3"))
+        assert reached == [1, 2][:count]
 
 
 @pytest.mark.parametrize("sid", ["AAAA", "__proto__", "x" * 8000])

@@ -27,6 +27,8 @@ from tests.engineio.frames import (
 )
 
 FIRST, MIDDLE = 0x01, 0x00
+# More than the short path takes.
+LONG = frame(TEXT, b"x" * 5000)
 
 
 def seconds_alive(peer: Peer, most: int, each: bytes | None = None) -> int:
@@ -240,10 +242,28 @@ def test_w17_a_client_that_does_not_read_gets_no_pongs_piled_up(peer: Peer) -> N
     assert peer.answers == [(PONG, b"?")]
 
 
-def test_w18_a_flood_of_empty_frames_ends_the_connection(peer: Peer) -> None:
-    peer.send(frame(BINARY) * (MAX_FRAMES_PER_S + 1))
+@pytest.mark.parametrize("kind", [TEXT, BINARY], ids=["text", "binary"])
+def test_w18_a_flood_of_empty_frames_ends_the_connection(peer: Peer, kind: int) -> None:
+    peer.send(frame(kind) * (MAX_FRAMES_PER_S + 1))
     assert peer.wire.aborted
     assert len(peer.ears.heard) == MAX_FRAMES_PER_S
+
+
+def test_w15_a_flood_of_messages_in_two_fragments_ends_the_connection(peer: Peer) -> None:
+    halves = frame(TEXT, b"x", first=FIRST) + frame(0, b"y")
+    peer.send(halves * (MAX_FRAMES_PER_S // 2) + text("z"))
+    assert peer.ears.heard == ["xy"] * (MAX_FRAMES_PER_S // 2) + ["z"]
+    peer.send(halves)
+    assert peer.wire.aborted
+
+
+def test_who_talks_on_without_end_while_closing_is_cut_off(peer: Peer) -> None:
+    peer.transport.close([], by_client=False)
+    peer.send(text("I stay") * MAX_FRAMES_PER_S)
+    assert not peer.wire.aborted
+    peer.send(text("I stay"))
+    assert peer.wire.aborted
+    assert peer.ears.heard == []
 
 
 # Back-pressure
@@ -310,6 +330,53 @@ def test_w18_what_comes_while_one_is_held_back_keeps_its_order(peer: Peer) -> No
     peer.send(text("x") * MAX_FRAMES_PER_S + text("1"), text("2"), frame(PING, b"") + text("3"))
     peer.clock.advance(1)
     assert peer.ears.heard[MAX_FRAMES_PER_S:] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("before", "front", "kind"),
+    [
+        pytest.param(b"", LONG, TEXT, id="behind-a-long-one"),
+        pytest.param(LONG[:100], LONG[100:], TEXT, id="behind-the-rest-of-a-long-one"),
+        pytest.param(frame(TEXT, b"x", first=FIRST), frame(0, b"y"), TEXT, id="behind-fragments"),
+        pytest.param(b"", frame(PING), TEXT, id="behind-a-ping"),
+        pytest.param(b"", b"", BINARY, id="binary"),
+    ],
+)
+def test_w18_of_many_whole_messages_none_is_lost_on_any_path(
+    peer: Peer, before: bytes, front: bytes, kind: int
+) -> None:
+    peer.clock.advance(1)
+    peer.send(before)
+    payloads = [b"%d" % number for number in range(5000)]
+    peer.send(front + b"".join(frame(kind, payload) for payload in payloads))
+    for second in (1, 2):
+        assert len(peer.ears.heard) <= second * MAX_FRAMES_PER_S + 1
+        assert peer.wire.producerState == "paused"
+        peer.clock.advance(1)
+    assert not peer.wire.aborted
+    assert peer.wire.producerState == "producing"
+    heard = [data.encode() if isinstance(data, str) else data for data in peer.ears.heard]
+    assert heard[-5000:] == payloads
+
+
+def test_w18_a_ping_behind_as_many_messages_as_there_may_be_is_answered_later(peer: Peer) -> None:
+    peer.send(frame(BINARY, b"x") * MAX_FRAMES_PER_S + frame(PING, b"?") + text("y"))
+    assert peer.answers == []
+    peer.clock.advance(1)
+    assert peer.answers == [(PONG, b"?")]
+    assert peer.ears.heard[MAX_FRAMES_PER_S:] == ["y"]
+
+
+def test_nothing_is_heard_behind_a_long_message_that_was_answered_with_a_close(peer: Peer) -> None:
+    def close_it(_: str) -> None:
+        peer.transport.close([], by_client=False)
+
+    peer.ears.on_text = close_it
+    peer.send(LONG + text("y") + frame(CLOSE))
+    assert peer.ears.heard == ["x" * 5000]
+    assert peer.answers == [(CLOSE, b"")]
+    assert peer.gone
+    assert not peer.wire.aborted
 
 
 def test_nothing_is_left_of_one_that_leaves_while_it_is_held_back(peer: Peer) -> None:
