@@ -44,7 +44,6 @@ from chordme_daemon.engineio.websocket import WebSocketFactory
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.logs import observer
 from chordme_daemon.settings import Config, store_path
-from chordme_daemon.socketio.server import Connection, Receive
 from chordme_daemon.socketio.server import Server as SocketServer
 from chordme_daemon.web import (
     Folder,
@@ -155,17 +154,14 @@ class Daemon(Service):
         self._sites: list[BoundedSite] = []
         self._ticked_at = reactor.seconds()
         self._lateness_s = 0.0
-        limits = config.limits
-        settings = Settings(
-            heartbeat=Heartbeat(config.heartbeat.ping_interval_s, config.heartbeat.ping_timeout_s),
-            upgrade_timeout_s=config.heartbeat.upgrade_timeout_s,
-            max_message_bytes=limits.message_bytes,
-            max_queued_bytes=limits.send_buffer_bytes,
-            max_sockets=config.server.max_connections,
-        )
+        self._tick = LoopingCall(self._on_tick)
+        self._tick.clock = reactor
+        # From the ground up.
+        limits, settings = config.limits, _engine_settings(config)
         self.socketio = SocketServer(
             reactor,
-            {"/": self._accept},
+            # The application is built last.
+            {"/": lambda connection, auth: self.app.accept(connection, auth)},  # noqa: PLW0108
             connect_timeout_s=config.heartbeat.connect_timeout_s,
         )
         self.engine = EngineServer(reactor, self.socketio.accept, settings)
@@ -188,11 +184,6 @@ class Daemon(Service):
         )
         self.documents = Documents(self.cluster)
         self.app = self._build_app()
-        self._tick = LoopingCall(self._on_tick)
-        self._tick.clock = reactor
-
-    def _accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
-        return self.app.accept(connection, auth)
 
     def _build_app(self) -> App:
         auth, limits = self.config.auth, _limits(self.config)
@@ -376,6 +367,17 @@ class Daemon(Service):
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _engine_settings(config: Config) -> Settings:
+    heartbeat, limits = config.heartbeat, config.limits
+    return Settings(
+        heartbeat=Heartbeat(heartbeat.ping_interval_s, heartbeat.ping_timeout_s),
+        upgrade_timeout_s=heartbeat.upgrade_timeout_s,
+        max_message_bytes=limits.message_bytes,
+        max_queued_bytes=limits.send_buffer_bytes,
+        max_sockets=config.server.max_connections,
+    )
 
 
 def _limits(config: Config) -> Limits:
