@@ -40,7 +40,6 @@ MAX_FRAMES_PER_S: Final = 2000
 
 POLICY_VIOLATION: Final = 1008
 
-
 # Called with a transport that has just opened; returns who receives its frames, if anybody does.
 Opened = Callable[["WebSocketTransport"], IReceiver | None]
 
@@ -77,9 +76,8 @@ class WebSocketTransport(WebSocketServerProtocol):
     _receiver: IReceiver | None = None
     _deadline: IDelayedCall | None = None
     _held: IDelayedCall | None = None
-    _fragments = 0
-    _messages = _hollow = _control_frames = 0
-    _second = 0.0
+    _fragments = _hollow = _control_frames = 0
+    _messages = _counted_at = _second = 0.0
 
     def __init__(self, opening: bytes, opened: Opened) -> None:
         self._opening = opening
@@ -122,9 +120,12 @@ class WebSocketTransport(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Take what came: by the short path, and from where that ends, through Autobahn."""
         now = self.factory.clock.seconds()
+        # Messages are forgotten steadily: at a new second there would be two seconds' at once.
+        self._messages -= min(self._messages, (now - self._counted_at) * MAX_FRAMES_PER_S)
+        self._counted_at = now
         if now - self._second >= 1:
             self._second = now
-            self._messages = self._hollow = self._control_frames = 0
+            self._hollow = self._control_frames = 0
         if self._rest:
             data, self._rest = self._rest + data, b""
         while data:
@@ -174,12 +175,11 @@ class WebSocketTransport(WebSocketServerProtocol):
         return b""
 
     def _hold_back(self, data: bytes) -> bytes:
-        """Read on when the second is over: who talks without end must not keep others waiting."""
+        """Read on in a second: who talks without end must not keep others waiting."""
         self._rest = data
         if self._held is None:
             self.transport.pauseProducing()
-            wait_s = self._second + 1 - self.factory.clock.seconds()
-            self._held = self.factory.clock.callLater(max(0.0, wait_s), self._go_on)
+            self._held = self.factory.clock.callLater(1, self._go_on)
         return b""
 
     def _go_on(self) -> None:

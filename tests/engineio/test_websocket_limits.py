@@ -326,6 +326,19 @@ def test_w18_who_talks_without_end_is_read_on_in_the_next_second(peer: Peer) -> 
     assert peer.wire.producerState == "producing"
 
 
+@pytest.mark.parametrize("waited_s", [0.0, 0.3, 0.999, 1.0])
+def test_w18_no_moment_is_good_for_two_seconds_at_once(peer: Peer, waited_s: float) -> None:
+    peer.clock.advance(1)
+    peer.send(text("x"))
+    peer.clock.advance(waited_s)
+    peer.send(text("x") * (MAX_FRAMES_PER_S - 1))
+    peer.clock.advance(0.01)
+    peer.send(text("x") * MAX_FRAMES_PER_S)
+    assert len(peer.ears.heard) <= 1.02 * MAX_FRAMES_PER_S
+    peer.clock.advance(1)
+    assert len(peer.ears.heard) == 2 * MAX_FRAMES_PER_S
+
+
 def test_w18_what_comes_while_one_is_held_back_keeps_its_order(peer: Peer) -> None:
     peer.send(text("x") * MAX_FRAMES_PER_S + text("1"), text("2"), frame(PING, b"") + text("3"))
     peer.clock.advance(1)
