@@ -2,10 +2,12 @@
 
 The house, and which way its imports point (down; never up, never round)::
 
-    service.py            builds the daemon: the one place where every part is named
+    service.py            what twistd starts and stops: listening, ticking, saying goodbye
+    floors.py             every part of a daemon, from the ground up: where all are named
     cli.py                `chordme-daemon`: what an operator does beside twistd
     config.py             the configuration: read once, checked once, frozen
     settings.py           every setting: its default, its parser, its sentence
+    parsers.py            text in, value out
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
     admin.py              songs on the admin site: to be seen, and put back
@@ -24,6 +26,7 @@ The house, and which way its imports point (down; never up, never round)::
         shadow.py         what a client that sends no revision has in its editor        (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
         auth.py           who a client is and what they may do                          (pure)
+        allowance.py      the same, of this daemon or of all together
         limits.py         how much a client may ask for                                 (pure)
         payloads.py       what is told
         answer.py         the shape of an answer
@@ -32,6 +35,14 @@ The house, and which way its imports point (down; never up, never round)::
         interface.py      ICluster: notes, entries, members, and the promise about their order
         local.py          a cluster of one
         journal.py        its memory on disk (SQLite), or none
+        redis.py          a cluster held together by one Redis
+        replica.py        one room as it was heard, and how it stays what the log says
+        session.py        the right to write, and what daemons know of each other
+        scripts.py        what is done in Redis at one stroke
+        wire.py           what is kept in Redis and said in its channels; nothing is trusted
+        link.py           commands and channels over two connections, never deaf unnoticed
+        protocol.py       one connection; the only file that knows txredisapi
+        address.py        where a Redis is
     socketio/             named events and acknowledgements
         server.py         links, each with a connection for each namespace; join, recover
         connection.py     one client in one namespace: emit, call, reply, disconnect

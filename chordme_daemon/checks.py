@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from chordme_daemon.app.rooms import Rooms
-from chordme_daemon.cluster.journal import Journal
-from chordme_daemon.engineio.server import Server
+from chordme_daemon.floors import Floors
 from chordme_daemon.web import Check
 
 # So late a tick may be.
@@ -13,9 +11,10 @@ MAX_LATENESS_S: Final = 1.0
 
 
 def health_checks(
-    engine: Server, rooms: Rooms, journal: Journal, lateness_s: Callable[[], float]
+    floors: Floors, lateness_s: Callable[[], float]
 ) -> dict[str, Callable[[], Check]]:
     """The checks by their names; `lateness_s` tells by how much the last tick was late."""
+    engine, journal, redis = floors.engine, floors.journal, floors.redis
 
     def event_loop() -> Check:
         late_s = lateness_s()
@@ -26,12 +25,17 @@ def health_checks(
         figures = {
             "open": len(engine.sockets),
             "most": engine.settings.max_sockets,
-            "rooms": len(rooms),
-            "participants": rooms.participants(),
+            "rooms": len(floors.rooms),
+            "participants": floors.rooms.participants(),
         }
         return Check("degraded" if engine.full else "healthy", figures)
 
-    def songs() -> Check:
-        return Check("healthy" if journal.healthy else "unhealthy", {})
-
-    return {"event_loop": event_loop, "connections": connections, "journal": songs}
+    checks = {"event_loop": event_loop, "connections": connections}
+    if journal is not None:
+        checks["journal"] = lambda: Check("healthy" if journal.healthy else "unhealthy", {})
+    if redis is not None:
+        checks["redis"] = lambda: Check(
+            "healthy" if redis.available else "unhealthy",
+            {"address": str(redis.address), "dropped_messages": redis.dropped},
+        )
+    return checks

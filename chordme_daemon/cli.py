@@ -29,7 +29,8 @@ from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.cluster.journal import Journal, JournalError
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.config import ConfigError, load
-from chordme_daemon.settings import Config, endpoint, store_path
+from chordme_daemon.parsers import endpoint
+from chordme_daemon.settings import Config, store_path
 
 ANSWER_WITHIN_S: Final = 30.0
 
@@ -139,17 +140,20 @@ def _ask(config: Config, method: str, path: str, text: str = "") -> dict[str, An
 
 def _ask_journal(config: Config, method: str, path: str, text: str) -> dict[str, Any] | None:
     """Do it without a daemon."""
-    if config.store.url == "memory:":
+    if config.cluster.redis_url:
+        raise Problem("the songs are in Redis, and no daemon answers")
+    if config.store_url == "memory:":
         raise Problem("the songs are in the memory of a daemon, and none answers")
-    file = store_path(config.store.url, os.environ)
+    file = store_path(config.store_url, os.environ)
     if method == "GET" and not Path(file).exists():
         raise Problem(f"no daemon answers, and {file} does not exist")  # nor is it made by looking
     journal = Journal(file, reactor=None)
     journal.open()
     try:
         cluster = LocalCluster(journal, Clock(), time.time)
-        rooms = Rooms(cluster, _nobody_hears, Capacity(), time.time)
-        records = Records(rooms, Documents(cluster), lambda: int(time.time() * 1000))
+        documents = Documents(cluster, Clock())
+        rooms = Rooms(cluster, _nobody_hears, Capacity(), time.time, documents.bring_back)
+        records = Records(rooms, documents, lambda: int(time.time() * 1000))
         room_id, *rest = path.removeprefix("/rooms/").split("/")
         if method == "PUT":
             return {"revision": _result(ensureDeferred(records.replace(room_id, text)))}

@@ -18,9 +18,14 @@ from typing import Any
 
 import attrs
 
-from chordme_daemon.settings import (
+from chordme_daemon.parsers import (
     HOW_TO_MAKE_ONE,
     MIN_SECRET_BYTES,
+    endpoint,
+    secret_in,
+    strong,
+)
+from chordme_daemon.settings import (
     Auth,
     Cluster,
     Config,
@@ -30,9 +35,6 @@ from chordme_daemon.settings import (
     Proxy,
     Server,
     Store,
-    endpoint,
-    secret_in,
-    strong,
 )
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

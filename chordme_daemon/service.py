@@ -23,28 +23,16 @@ from twisted.web.server import Site
 from chordme_daemon import __version__
 from chordme_daemon.admin import MAX_BODY_BYTES as MAX_SONG_BYTES
 from chordme_daemon.admin import Songs
-from chordme_daemon.app.answers import Access, Answers, Limits
-from chordme_daemon.app.auth import Verifier, mint
-from chordme_daemon.app.documents import Documents
-from chordme_daemon.app.editing import Editing
-from chordme_daemon.app.events import Permission
-from chordme_daemon.app.limits import Budget, address_key
-from chordme_daemon.app.records import Records
-from chordme_daemon.app.rooms import Capacity, Rooms
-from chordme_daemon.app.server import App
+from chordme_daemon.app.auth import mint
+from chordme_daemon.app.limits import address_key
 from chordme_daemon.checks import health_checks
-from chordme_daemon.cluster.journal import Journal, JournalError
-from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.cluster.journal import JournalError
 from chordme_daemon.config import ConfigError, load
 from chordme_daemon.engineio.polling import Door, EngineResource
-from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.server import Settings
-from chordme_daemon.engineio.session import Heartbeat
-from chordme_daemon.engineio.websocket import WebSocketFactory
+from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.logs import observer
-from chordme_daemon.settings import Config, store_path
-from chordme_daemon.socketio.server import Server as SocketServer
+from chordme_daemon.settings import Config
 from chordme_daemon.web import (
     Folder,
     basic_health,
@@ -156,57 +144,7 @@ class Daemon(Service):
         self._lateness_s = 0.0
         self._tick = LoopingCall(self._on_tick)
         self._tick.clock = reactor
-        # From the ground up.
-        limits, settings = config.limits, _engine_settings(config)
-        self.socketio = SocketServer(
-            reactor,
-            # The application is built last.
-            {"/": lambda connection, auth: self.app.accept(connection, auth)},  # noqa: PLW0108
-            connect_timeout_s=config.heartbeat.connect_timeout_s,
-        )
-        self.engine = EngineServer(reactor, self.socketio.accept, settings)
-        self.websockets = WebSocketFactory(
-            reactor,
-            max_message_bytes=settings.max_message_bytes,
-            upgrade_timeout_s=settings.upgrade_timeout_s,
-        )
-        self.connections = Budget(limits.connections)
-        store = config.store
-        self.journal = Journal(
-            store_path(store.url, os.environ), reactor=reactor, synchronous=store.synchronous
-        )
-        self.cluster = LocalCluster(self.journal, reactor, time.time)
-        self.rooms = Rooms(
-            self.cluster,
-            self.socketio.prepare,
-            Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
-            time.time,
-        )
-        self.documents = Documents(self.cluster)
-        self.app = self._build_app()
-
-    def _build_app(self) -> App:
-        auth, limits = self.config.auth, _limits(self.config)
-        verifier = Verifier(
-            [secret for secret in (auth.secret, auth.previous_secret) if secret],
-            algorithms=auth.algorithms,
-            issuer=auth.issuer or None,
-            audience=auth.audience or None,
-            leeway_s=auth.leeway_s,
-        )
-        access = Access(
-            verifier, Permission.from_wire(auth.default_permission), auth.authenticate_within_s
-        )
-        editing = Editing(self.rooms, self.documents, _now_ms)
-        answers = Answers(
-            self._reactor,
-            time.time,
-            access=access,
-            limits=limits,
-            rooms=self.rooms,
-            editing=editing,
-        )
-        return App(self._reactor, answers, access, limits, __version__)
+        self.floors = Floors(config, reactor)
 
     # Starting
 
@@ -232,7 +170,7 @@ class Daemon(Service):
     def startService(self) -> None:
         """Begin to tick, and be ready."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._open_journal()
+        self._begin()
         heartbeat = self.config.heartbeat
         every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
         self._tick.start(every_s, now=False)
@@ -248,10 +186,9 @@ class Daemon(Service):
             sys.__stdout__.write(self._demo_text())
             sys.__stdout__.flush()
 
-    def _open_journal(self) -> None:
+    def _begin(self) -> None:
         try:
-            self.journal.open()
-            self.cluster.start()
+            self.floors.start()
         except JournalError as error:
             problem = f"Cannot keep songs: {error}"
             self.log.critical("{problem}", problem=problem)
@@ -294,7 +231,7 @@ class Daemon(Service):
         )
         children: dict[str, IResource] = {
             "api": basic_health(),
-            "socket.io": EngineResource(self.engine, self.websockets, door),
+            "socket.io": EngineResource(self.floors.engine, self.floors.websockets, door),
         }
         if self.config.demo:
             children["demo"] = Folder({"token": demo_token(self._demo_token)})
@@ -306,17 +243,21 @@ class Daemon(Service):
         return DEMO.format(port=address.port)
 
     def _admin_door(self) -> Folder:
-        checks = health_checks(self.engine, self.rooms, self.journal, lambda: self._lateness_s)
+        checks = health_checks(self.floors, lambda: self._lateness_s)
         return Folder(
             {
                 "api": basic_health(),
-                "health": health(__version__, lambda: self.ready, checks),
-                "rooms": Songs(Records(self.rooms, self.documents, _now_ms)),
+                "health": health(__version__, lambda: self._is_ready, checks),
+                "rooms": Songs(self.floors.records),
             }
         )
 
-    def _admit(self, address: str) -> float:
-        return self.connections.spend(address_key(address), self._reactor.seconds())
+    @property
+    def _is_ready(self) -> bool:
+        return self.ready and self.floors.cluster.available
+
+    def _admit(self, address: str) -> "float | Deferred[float]":
+        return self.floors.connections.spend(address_key(address))
 
     def _demo_token(self, user: str) -> dict[str, object]:
         now_s = int(time.time())
@@ -329,13 +270,12 @@ class Daemon(Service):
         now = self._reactor.seconds()
         self._lateness_s = max(0.0, now - self._ticked_at - self._tick.interval)
         self._ticked_at = now
-        parts = (self.engine, self.websockets, self.socketio, self.app, self.cluster)
-        for part in parts:
+        for part in self.floors.ticking:
             try:
                 part.tick()
             except Exception:  # the heartbeat of the rest must go on
                 self.log.failure("A tick failed")
-        self.connections.forget(now)
+        self.floors.connections.forget()
 
     # Stopping
 
@@ -348,53 +288,18 @@ class Daemon(Service):
 
     @property
     def _is_saying_goodbye(self) -> bool:
-        return bool(self.websockets.open) or any(site.is_sending for site in self._sites)
+        return bool(self.floors.websockets.open) or any(site.is_sending for site in self._sites)
 
     async def _stop(self) -> None:
         super().stopService()  # type: ignore[no-untyped-call]
         if self._tick.running:
             self._tick.stop()
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
-        self.engine.stop()
+        self.floors.engine.stop()
         until = self._reactor.seconds() + GOODBYE_WITHIN_S
         # Looked at afterwards: TLS hands on what was written only in the next turn.
         await deferLater(self._reactor, 0.02)
         while self._is_saying_goodbye and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.02)
-        await self.journal.close()
+        await self.floors.stop()
         self.log.info("Stopped.")
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def _engine_settings(config: Config) -> Settings:
-    heartbeat, limits = config.heartbeat, config.limits
-    return Settings(
-        heartbeat=Heartbeat(heartbeat.ping_interval_s, heartbeat.ping_timeout_s),
-        upgrade_timeout_s=heartbeat.upgrade_timeout_s,
-        max_message_bytes=limits.message_bytes,
-        max_queued_bytes=limits.send_buffer_bytes,
-        max_sockets=config.server.max_connections,
-    )
-
-
-def _limits(config: Config) -> Limits:
-    limits = config.limits
-    announced: dict[str, object] = {
-        name: {"count": rate.count, "seconds": rate.per_s}
-        for name in ("connections", "messages", "operations", "cursors", "joins")
-        if (rate := getattr(limits, name)).count
-    }
-    for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
-        announced[name] = getattr(limits, name)
-    return Limits(
-        messages=limits.messages,
-        operations=limits.operations,
-        cursors=limits.cursors,
-        joins=limits.joins,
-        event_bytes=limits.event_bytes,
-        rooms_per_connection=limits.rooms_per_connection,
-        announced=announced,
-    )

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from chordme_daemon.cluster.address import EXPECTED
 from chordme_daemon.config import SETTINGS, VARIABLES, ConfigError, default_ini, load
-from chordme_daemon.settings import HOW_TO_MAKE_ONE
+from chordme_daemon.parsers import HOW_TO_MAKE_ONE
 from tests.configuration import (
     ETC,
     KEYED,
@@ -90,7 +91,7 @@ class TestLegacyNames:
             ({"WEBSOCKET_PING_INTERVAL": "5"}, "heartbeat.ping_interval", 5.0),
             ({"WEBSOCKET_PING_TIMEOUT": "6"}, "heartbeat.ping_timeout", 6.0),
             ({"WEBSOCKET_PING_TIMEOUT": ""}, "heartbeat.ping_timeout", 60.0),
-            ({"REDIS_URL": "", "REDISCLOUD_URL": ""}, "cluster.redis_url", ""),
+            ({"REDIS_URL": "", "REDISCLOUD_URL": ""}, "cluster.redis_url", None),
         ],
     )
     def test_what_deployments_have_still_works(self, environ, name, expected):
@@ -123,7 +124,7 @@ class TestLegacyNames:
     @pytest.mark.parametrize("name", ["REDIS_URL", "REDISCLOUD_URL"])
     def test_the_command_line_beats_it_with_nothing(self, name):
         environ = {name: "redis://h", **KEYED}
-        assert configured(environ=environ, overrides=["cluster.redis_url="]).cluster.redis_url == ""
+        assert configured(environ=environ, overrides=["cluster.redis_url="]).cluster.redis_url is None
 
     @pytest.mark.parametrize(
         ("legacy", "name", "ini", "expected"),
@@ -179,11 +180,8 @@ class TestLegacyNames:
                 + RANDOM_BYTES.format("is shorter"),
             ),
             (
-                {"REDISCLOUD_URL": "redis://b", "REDIS_URL": "redis://a"},
-                (
-                    "environment variable REDIS_URL: cluster.redis_url = ***: "
-                    "expected nothing: this version runs as one instance, without Redis"
-                ),
+                {"REDISCLOUD_URL": "redis://b", "REDIS_URL": "http://a"},
+                f"environment variable REDIS_URL: cluster.redis_url = ***: expected {EXPECTED}",
             ),
         ],
     )

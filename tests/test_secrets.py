@@ -9,7 +9,7 @@ import pytest
 
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.config import ConfigError
-from chordme_daemon.settings import HOW_TO_MAKE_ONE
+from chordme_daemon.parsers import HOW_TO_MAKE_ONE
 from tests.configuration import (
     KEYED,
     LOOPBACK,
@@ -325,4 +325,4 @@ class TestDemo:
     def test_what_the_shell_has_for_flask_is_not_in_the_way(self):
         config = self.demo(environ={"FLASK_HOST": "0.0.0.0", "REDIS_URL": "redis://localhost"})
         assert config.server.listen == ("tcp:5000:interface=127.0.0.1",)
-        assert config.cluster.redis_url == ""
+        assert config.cluster.redis_url is None

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from chordme_daemon.app.limits import Rate
+from chordme_daemon.cluster.address import EXPECTED
 from chordme_daemon.config import SETTINGS
 from chordme_daemon.settings import store_path
 from tests.configuration import KEYED, OTHER_SECRET, SECRET, configured, refused, value
@@ -57,10 +58,19 @@ class TestDefaults:
             "send_buffer_bytes": 1_048_576,
         }
         assert attrs.asdict(config.store) == {
-            "url": "sqlite:chordme.sqlite3",
+            "url": "",
             "synchronous": "full",
         }
-        assert config.cluster.redis_url == ""
+        assert config.store_url == "sqlite:chordme.sqlite3"
+        assert attrs.asdict(config.cluster) == {
+            "redis_url": None,
+            "redis_ca": "",
+            "prefix": "chordme:",
+            "peer_listen": "",
+            "peer_address": "",
+            "emitters": (),
+            "emitters_may": ("emit",),
+        }
         assert config.proxy.trusted == ()
         assert attrs.asdict(config.log) == {"level": "info", "format": "text"}
         assert config.demo is False
@@ -241,7 +251,7 @@ class TestValues:
     def test_sizes_must_fit_into_one_another(self, overrides, problem):
         assert refused(overrides=overrides) == f"command line: {problem}"
 
-    @pytest.mark.parametrize("url", ["sqlite:", "memory", "", "redis://u:hunter2@h"])
+    @pytest.mark.parametrize("url", ["sqlite:", "memory", "redis://u:hunter2@h"])
     def test_songs_are_kept_in_a_file_or_in_memory(self, url):
         line = refused(overrides=[f"store.url={url}"])
         assert line == "command line: store.url = ***: expected sqlite:PATH, or memory:"
@@ -260,9 +270,15 @@ class TestValues:
         assert store_path(url, environ) == path
 
     @pytest.mark.parametrize("name", ["CHORDME_CLUSTER_REDIS_URL", "REDIS_URL", "REDISCLOUD_URL"])
-    def test_redis_is_refused_and_its_password_not_shown(self, name):
-        line = refused(environ={name: "redis://user:hunter2@host:6379", **KEYED})
-        assert line == (
-            f"environment variable {name}: cluster.redis_url = ***: "
-            "expected nothing: this version runs as one instance, without Redis"
-        )
+    def test_a_wrong_url_of_redis_is_refused_and_its_password_not_shown(self, name):
+        line = refused(environ={name: "http://user:hunter2@host:6379", **KEYED})
+        assert line == f"environment variable {name}: cluster.redis_url = ***: expected {EXPECTED}"
+
+    def test_beside_redis_nothing_is_kept_here_unless_asked_for(self):
+        alone = configured(environ=KEYED)
+        assert alone.store_url == "sqlite:chordme.sqlite3"
+        joined = configured(environ={"REDIS_URL": "redis://host", **KEYED})
+        assert joined.store_url == ""
+        environ = {"REDIS_URL": "redis://host", **KEYED}
+        both = configured(environ=environ, overrides=["store.url=memory:"])
+        assert both.store_url == "memory:"

@@ -11,13 +11,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from chordme_daemon.app import events, payloads
+from chordme_daemon.app.allowance import Allowance, Share
 from chordme_daemon.app.answer import Answer
 from chordme_daemon.app.auth import Identity, Verifier, permission
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
-from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.room import Seat
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.shadow import Shadow
@@ -67,6 +68,7 @@ class Answers:
         limits: Limits,
         rooms: Rooms,
         editing: Editing,
+        share: Share | None = None,
     ) -> None:
         self._clock = clock
         self._wall_s = wall_s
@@ -74,10 +76,12 @@ class Answers:
         self._limits = limits
         self._rooms = rooms
         self._editing = editing
-        self._joins = Budget(limits.joins)
-        self._messages = Budget(limits.messages)
-        self._operations = Budget(limits.operations)
-        self._cursors = Cursors(clock, Budget(limits.cursors), self._publish_cursor)
+        self._joins = Allowance("joins", limits.joins, clock, share)
+        self._messages = Allowance("messages", limits.messages, clock, share)
+        self._operations = Allowance("operations", limits.operations, clock, share)
+        cursors = Allowance("cursors", limits.cursors, clock, share)
+        self._allowances = (self._joins, self._messages, self._operations, cursors)
+        self._cursors = Cursors(clock, cursors, self._publish_cursor)
         # Current clients by what they are known by when they come back.
         self._current: dict[str, Client] = {}
         self._serve: dict[type, Callable[..., Answering]] = {
@@ -132,10 +136,10 @@ class Answers:
                 self._stand_up(client, room_id)
                 client.connection.emit("room_left", payloads.room_left(room_id, "expired"))
 
-    def tick(self, now: float) -> None:
-        """Forget the budgets that are full again, and look after the rooms."""
-        for budget in (self._joins, self._messages, self._operations, self._cursors.budget):
-            budget.forget(now)
+    def tick(self) -> None:
+        """Forget the buckets that are full again, and look after the rooms."""
+        for allowance in self._allowances:
+            allowance.forget()
         self._rooms.tick()
 
     # Who somebody is
@@ -197,7 +201,7 @@ class Answers:
 
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
-        self._spend(self._joins, identity)
+        await self._spend(self._joins, identity)
         level = self._permission(identity, request.room_id)
         if level < Permission.READ:
             raise Refused(Code.FORBIDDEN, "Not authorized for this room")
@@ -242,10 +246,28 @@ class Answers:
 
     # What is said and done there
 
-    def _broadcast(self, client: Client, request: events.BroadcastMessage) -> Answer:
+    def _broadcast(self, client: Client, request: events.BroadcastMessage) -> Answering:
         identity = client.known(self._wall_s())
+        client.seat(request.room_id)
+        wait_s = self._messages.spend(identity.key)
+        if isinstance(wait_s, Deferred):
+            return self._broadcast_later(client, identity, request, wait_s)
+        return self._broadcast_now(client, identity, request, wait_s)
+
+    async def _broadcast_later(
+        self,
+        client: Client,
+        identity: Identity,
+        request: events.BroadcastMessage,
+        wait_s: Deferred[float],
+    ) -> Answer:
+        return self._broadcast_now(client, identity, request, await wait_s)
+
+    def _broadcast_now(
+        self, client: Client, identity: Identity, request: events.BroadcastMessage, wait_s: float
+    ) -> Answer:
+        self._messages.check(wait_s)
         room, seat = client.seat(request.room_id)
-        self._spend(self._messages, identity)
         payload = payloads.room_message(
             identity.user_id, request.room_id, request.message, self.now_ms()
         )
@@ -260,13 +282,14 @@ class Answers:
             client.known(self._wall_s())
         room, seat = client.seat(request.room_id)
 
-        def allow() -> None:
+        async def allow() -> None:
             """Asked when it is known what stands on the screen: there it is, granted or not."""
             identity = client.known(self._wall_s())
             client.editing(request.room_id)
             if too_large is not None:
                 raise too_large
-            self._spend(self._operations, identity)
+            await self._spend(self._operations, identity)
+            client.editing(request.room_id)
 
         return self._editing.submit(room, seat, request, allow)
 
@@ -302,15 +325,9 @@ class Answers:
         """The time of day, as timestamps have it."""
         return int(self._wall_s() * 1000)
 
-    def _spend(self, budget: Budget, identity: Identity) -> None:
-        wait_s = budget.spend(identity.key, self._clock.seconds())
-        if wait_s > 0:
-            raise Refused(
-                Code.RATE_LIMITED,
-                "Rate limit exceeded",
-                retry_after_ms=int(wait_s * 1000) + 1,
-                limit=budget.rate.count,
-            )
+    async def _spend(self, allowance: Allowance, identity: Identity) -> None:
+        wait_s = allowance.spend(identity.key)
+        allowance.check(wait_s if isinstance(wait_s, float) else await wait_s)
 
 
 def _authenticated(identity: Identity, resumed: list[Fields]) -> Answer:

@@ -32,9 +32,11 @@ class Client:
     busy: bool = False
     waiting: deque[Callable[[], None]] | None = None
     requests_waiting: int = 0
-    # The newest cursor of each room that waits for its budget, and the call that ends the wait.
+    # The newest cursor of each room that waits for its allowance, the call that ends the wait, and
+    # whether it is being asked for.
     cursors: dict[str, MoveCursor] = attrs.field(factory=dict)
     cursor_call: IDelayedCall | None = None
+    cursor_asks: bool = False
 
     @property
     def member_key(self) -> str:

@@ -10,6 +10,7 @@
   again is known when its entry is long forgotten.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -180,6 +181,27 @@ class Document:
             operation = ot.transform(operation, step.operation, left)
         return operation
 
+    def carry_on(self, base: int, drafts: Sequence[Draft]) -> list[Draft]:
+        """Operations that followed each other after a revision, as they would at the head.
+
+        Those that are in the log already are left out.
+        """
+        if base < self._base:
+            raise OutOfStep(Code.STALE_REVISION, "This revision is not one of the last")
+        chain = [(draft, ot.from_json(draft.operation)) for draft in drafts]
+        for step in self._log[base - self._base :]:
+            other, other_id = step.operation, step.entry.draft.client_id
+            carried: list[tuple[Draft, ot.Operation]] = []
+            while chain:
+                draft, operation = chain.pop(0)
+                if name_of(draft) == name_of(step.entry.draft):
+                    break  # this is it: those behind it follow it already
+                left = draft.client_id < other_id
+                carried.append((draft, ot.transform(operation, other, left)))
+                other = ot.transform(other, operation, not left)
+            chain = carried + chain
+        return [attrs.evolve(draft, operation=ot.to_json(made)) for draft, made in chain]
+
     # What happens to it
 
     def hear(self, entry: Entry, operation: ot.Operation) -> None:
@@ -188,6 +210,11 @@ class Document:
         self.revision = entry.revision
         self.edited_ms = entry.draft.timestamp_ms
         self._append(_Step(entry, operation, len(self.text)))
+
+    def record(self) -> Record:
+        """All that is known, with the snapshot at the head."""
+        snapshot = Snapshot(self.revision, str(self.text), dict(self.answered))
+        return Record(snapshot, [step.entry for step in self._log])
 
     def save(self, now_ms: int) -> tuple[Snapshot, int]:
         """Forget what need not be kept; the snapshot to keep, and the log's new base."""
@@ -202,7 +229,7 @@ class Document:
         recent_ms = now_ms - KEEP_ANSWERS_MS
         self.answered = {key: last for key, last in self.answered.items() if last[2] >= recent_ms}
         self.saved_revision = self.revision
-        return Snapshot(self.revision, str(self.text), dict(self.answered)), self._base
+        return self.record().snapshot, self._base
 
     def _length_at(self, revision: int) -> int:
         return (

@@ -8,25 +8,33 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chordme_daemon import ot
 from chordme_daemon.app.document import MAX_TEXT, OutOfStep, Proposal, name_of
-from chordme_daemon.app.events import Code, Refused
+from chordme_daemon.app.events import Code, Refused, unavailable
 from chordme_daemon.app.room import Room, Submission
-from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, ICluster
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, ICluster
 
 # How often others may be faster before an operation is refused.
 MAX_TRIES: Final = 5
 # The most operations of one commit.
 MAX_BATCH: Final = 100
+# How long to wait for the cluster with what was acknowledged long ago.
+TRY_AGAIN_AFTER_S: Final = 1.0
 
 
 class Documents:
-    """Brings operations into the documents of rooms."""
+    """Brings operations into the documents of rooms; `clock` is monotonic."""
 
-    def __init__(self, cluster: ICluster) -> None:
+    log = Logger()
+
+    def __init__(self, cluster: ICluster, clock: IReactorTime) -> None:
         self._cluster = cluster
+        self._clock = clock
 
     def submit(self, room: Room, proposal: Proposal) -> Deferred[int]:
         """Bring an operation into the log; fires with its revision, once that is kept.
@@ -50,6 +58,22 @@ class Documents:
             room.committing = True
             ensureDeferred(self._commit_all(room)).addErrback(self._failed, room)
         return waiting
+
+    def bring_back(self, room: Room, base: int, lost: Sequence[Entry]) -> None:
+        """Commit anew what was in the log, after the revision `base`, and is not any more."""
+        coming_back = self._bring_back(room, base, [entry.draft for entry in lost])
+        ensureDeferred(coming_back).addErrback(
+            lambda failure: self.log.failure("Kept edits could not be brought back", failure)
+        )
+
+    async def _bring_back(self, room: Room, base: int, lost: Sequence[Draft]) -> None:
+        while not room.closed:
+            drafts = room.text.carry_on(base, lost)
+            try:
+                if not drafts or await self._cluster.commit(room.id, room.text.revision, drafts):
+                    return
+            except ClusterUnavailable:
+                await deferLater(self._clock, TRY_AGAIN_AFTER_S)
 
     async def _commit_all(self, room: Room) -> None:
         tries = 0
@@ -75,8 +99,7 @@ class Documents:
                 left = [one for one in batch if room.submissions.get(name_of(one.proposal)) is one]
                 room.queue = [*left, *room.queue]
             else:
-                message = "Too many edits at once, try again"
-                refused = Refused(Code.UNAVAILABLE, message, retry_after_ms=1000)
+                refused = unavailable("Too many edits at once, try again")
                 room.settle(batch, Failure(refused))
         room.committing = False
 

@@ -5,7 +5,7 @@ what it has on its screen; an operation of it that is refused is there all the s
 by the next update that it gets.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial, reduce
 
 import attrs
@@ -20,6 +20,9 @@ from chordme_daemon.app.room import Room, Seat
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.shadow import Shadow
 
+# Refuses an edit, or does not.
+Allow = Callable[[], Awaitable[None]]
+
 
 class Editing:
     """Answers what has to do with documents; `now_ms()` is the time of day."""
@@ -30,7 +33,7 @@ class Editing:
         self._now_ms = now_ms
 
     async def submit(
-        self, room: Room, seat: Seat, request: SubmitOperation, allow: Callable[[], None]
+        self, room: Room, seat: Seat, request: SubmitOperation, allow: Allow
     ) -> Answer:
         """Commit an operation, unless `allow` refuses it."""
         if request.revision is not None and request.revision > room.text.revision:
@@ -39,9 +42,9 @@ class Editing:
             return await self._submit_legacy(room, seat, seat.shadow, request, allow)
         if request.revision is None or request.seq is None:
             raise Refused(Code.INVALID_OPERATION, "Invalid operation data")
+        await allow()
         if seat.behind or request.revision < seat.given:
             raise Refused(Code.STALE_REVISION, "Your text is being replaced")
-        allow()
         operation = reduce(ot.compose, request.parts)
         proposal = self._proposal(seat, request, operation, request.revision, request.seq)
         seat.awaits = request.seq
@@ -57,7 +60,7 @@ class Editing:
         seat: Seat,
         shadow: Shadow,
         request: SubmitOperation,
-        allow: Callable[[], None],
+        allow: Allow,
     ) -> Answer:
         if request.seen is not None:
             seat.echoes = True
@@ -68,13 +71,13 @@ class Editing:
         proposal = self._proposal(seat, request, (), room.text.revision, seat.submitted)
         if name_of(proposal) in room.submissions or room.text.answer_to(proposal) is not None:
             # Sent again: it is on the client's screen once.
-            allow()
+            await allow()
             return _confirmed(room, request, await self._documents.submit(room, proposal))
         text = room.text.text
         operation, was_cut = shadow.submit(request.parts, len(text), text.units)
         conflicts = shadow.conflicts
         try:
-            allow()
+            await allow()
             proposal = attrs.evolve(proposal, operation=operation)
             revision = await self._documents.submit(room, proposal)
         except Exception:

@@ -102,6 +102,11 @@ class Refused(Exception):
         )
 
 
+def unavailable(message: str = "Temporarily unavailable") -> Refused:
+    """What cannot be done now, but may be in a moment."""
+    return Refused(Code.UNAVAILABLE, message, retry_after_ms=1000)
+
+
 # What is asked
 
 

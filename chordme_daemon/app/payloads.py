@@ -4,19 +4,27 @@ from collections.abc import Sequence
 from typing import Final
 
 from chordme_daemon import ot
-from chordme_daemon.app.events import Code, Fields, Permission, with_present
+from chordme_daemon.app.events import Code, Fields, Permission, unavailable, with_present
 from chordme_daemon.cluster.interface import Draft, Entry, Note, Participant, UserId
 
 # Who mends a legacy client's text: nobody's own id, so that no client takes it for its own edit.
 SERVER: Final = "server"
 
 
-def connected(server_version: str, limits: Fields) -> Fields:
-    return {
+def connected(server_version: str, limits: Fields, *, degraded: bool) -> Fields:
+    payload: Fields = {
         "message": "Connected to ChordMe real-time server",
         "server_version": server_version,
         "limits": limits,
     }
+    return with_present(payload, degraded=degraded or None)
+
+
+def degraded(room_id: str) -> Fields:
+    """The error that a room is told when edits are not possible for a while."""
+    refused = unavailable()
+    refused.room_id = room_id
+    return refused.payload(None)
 
 
 def authenticated(user_id: UserId, expires_at_ms: int, resumed: Sequence[Fields]) -> Fields:

@@ -16,22 +16,28 @@ from twisted.python.failure import Failure
 
 from chordme_daemon import ot
 from chordme_daemon.app import payloads
-from chordme_daemon.app.document import MAX_LAG, Document, Proposal, name_of
-from chordme_daemon.app.events import Permission
+from chordme_daemon.app.document import MAX_LAG, Document, OutOfStep, Proposal, name_of
+from chordme_daemon.app.events import Code, Permission
 from chordme_daemon.app.shadow import Shadow
 from chordme_daemon.cluster.interface import (
     KEPT_NOTES,
     Arrived,
+    Degraded,
     Departed,
+    Displaced,
     Draft,
     Entry,
     Member,
     Note,
+    Record,
+    Replaced,
     RoomEvent,
 )
 from chordme_daemon.socketio.server import Connection, Emission
 
 Prepare = Callable[..., Emission]
+# Called with a room and entries that followed each other after a revision, and are not kept.
+BringBack = Callable[["Room", int, Sequence[Entry]], None]
 
 # Unsent bytes from which a member is told no more edits, and those at which it has caught up.
 BEHIND_BYTES: Final = 256 * 1024
@@ -90,7 +96,13 @@ Update = tuple[int, Emission]
 class Room:
     """The seats of one room on this daemon, and its document once it is open."""
 
-    def __init__(self, room_id: str, prepare: Prepare, wall_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        room_id: str,
+        prepare: Prepare,
+        wall_s: Callable[[], float],
+        bring_back: BringBack,
+    ) -> None:
         self.id = room_id
         self.document: Document | None = None
         self.closed = False
@@ -108,6 +120,7 @@ class Room:
         self.messages: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._prepare = prepare
         self._wall_s = wall_s
+        self._bring_back = bring_back
         self._deliveries = 0
 
     @property
@@ -115,6 +128,10 @@ class Room:
         """The document of an open room."""
         assert self.document is not None  # noqa: S101 - nobody has a seat before it is open
         return self.document
+
+    def held(self) -> Record:
+        """What came of all that was heard."""
+        return self.text.record()
 
     def hear(self, event: RoomEvent) -> None:
         """Tell the members what the cluster has to say."""
@@ -133,6 +150,18 @@ class Room:
             case Departed(member, count):
                 payload = payloads.user_left(self.id, member.user_id, count, member.name)
                 self._tell("user_left", payload, member.key)
+            case _:
+                self._hear_of_the_cluster(event)
+
+    def _hear_of_the_cluster(self, event: Displaced | Degraded | Replaced) -> None:
+        match event:
+            case Displaced(key):
+                if key in self.seats:
+                    self.seats[key].connection.disconnect()
+            case Degraded():
+                self._tell("error", payloads.degraded(self.id), "")
+            case Replaced():
+                self._replace(event)
 
     def _tell(self, event: str, payload: object, author: str, *, conflate: bool = False) -> None:
         name = (self.id, author, event) if conflate else None
@@ -141,6 +170,18 @@ class Room:
         for key, seat in list(self.seats.items()):
             if key != author and seat.hears:
                 seat.connection.send(emission)
+
+    def _replace(self, event: Replaced) -> None:
+        """Give everybody the text that is kept, and bring back what is not in it."""
+        self.document = Document(event.record)
+        self.queue.clear()
+        stale = OutOfStep(Code.STALE_REVISION, "This revision is not one of the last")
+        self.settle(list(self.submissions.values()), Failure(stale))
+        for seat in list(self.seats.values()):
+            if seat.hears:
+                self.tell_state(seat, "restored")
+        if event.lost:
+            self._bring_back(self, event.base, event.lost)
 
     # Edits
 
@@ -171,7 +212,7 @@ class Room:
         ]
         before = cache(document.text.units) if legacy else None
         for seat, shadow in legacy:
-            if seat.member.key == draft.author:
+            if seat.member.key == draft.author and name_of(draft) in self.submissions:
                 shadow.confirm()
             elif before is not None:
                 shadow.hear(operation, draft.client_id, before, draft)

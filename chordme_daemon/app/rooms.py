@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from chordme_daemon.app.document import Document
 from chordme_daemon.app.events import Code, Refused
-from chordme_daemon.app.room import Prepare, Room, Seat
+from chordme_daemon.app.room import BringBack, Prepare, Room, Seat
 from chordme_daemon.cluster.interface import ICluster, Note, Participant, Record, RoomFull
 
 # A snapshot is kept when so much has been edited, or nothing any more for so long.
@@ -39,11 +39,13 @@ class Rooms:
         prepare: Prepare,
         capacity: Capacity,
         wall_s: Callable[[], float],
+        bring_back: BringBack,
     ) -> None:
         self._cluster = cluster
         self._prepare = prepare
         self._capacity = capacity
         self._wall_s = wall_s
+        self._bring_back = bring_back
         self._rooms: dict[str, Room] = {}
         # The rooms of each user here, with how many connections are in each.
         self._rooms_of: dict[str, Counter[str]] = {}
@@ -69,7 +71,7 @@ class Rooms:
         self._check_capacity(room_id, seat.member.user)
         room = self._rooms.get(room_id)
         if room is None:
-            room = self._rooms[room_id] = Room(room_id, self._prepare, self._wall_s)
+            room = self._rooms[room_id] = self._new(room_id)
         is_new = room.seats.get(seat.member.key) is not seat
         if is_new:
             # While the cluster takes its time, it counts, and keeps the room from being closed.
@@ -89,7 +91,7 @@ class Rooms:
 
     async def borrow(self, room_id: str) -> Room:
         """A room, open, without a seat in it; it is to be given back."""
-        room = self._rooms.setdefault(room_id, Room(room_id, self._prepare, self._wall_s))
+        room = self._rooms.setdefault(room_id, self._new(room_id))
         room.borrowed += 1
         try:
             if room.document is None:
@@ -148,6 +150,9 @@ class Rooms:
             except Exception:  # one bad room must not stop the care of the rest
                 self.log.failure("Looking after a room failed")
 
+    def _new(self, room_id: str) -> Room:
+        return Room(room_id, self._prepare, self._wall_s, self._bring_back)
+
     def _add(self, room: Room, seat: Seat) -> None:
         user = seat.member.user
         if seat.member.key in room.seats:  # it came back before its first join was answered
@@ -182,7 +187,7 @@ class Rooms:
                     each.callback(None)
 
         if len(room.opening) == 1:
-            self._cluster.open(room.id, room.hear).addBoth(settle)
+            self._cluster.open(room.id, room.hear, room.held).addBoth(settle)
         return waiter
 
     def _close_if_empty(self, room: Room) -> None:

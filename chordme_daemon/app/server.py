@@ -5,7 +5,7 @@ event or `error`. This is the only place where a refusal becomes what the client
 unforeseen becomes `internal` here, and is logged.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from chordme_daemon.app import events, payloads
 from chordme_daemon.app.answer import Answer
-from chordme_daemon.app.answers import Access, Answers, Limits
+from chordme_daemon.app.answers import Access, Answers
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.document import OutOfStep
-from chordme_daemon.app.events import Code, Refused
+from chordme_daemon.app.events import Code, Fields, Refused
 from chordme_daemon.app.limits import Budget, Rate
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.socketio.recovery import RECOVERABLE
@@ -33,18 +33,25 @@ REFUSALS: Final = Rate(200, 10.0)
 
 
 class App:
-    """What ChordMe means by its events; `clock` is monotonic."""
+    """What ChordMe means by its events; `clock` is monotonic.
+
+    `greeting()` is what a new connection is told.
+    """
 
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, answers: Answers, access: Access, limits: Limits, version: str
+        self,
+        clock: IReactorTime,
+        answers: Answers,
+        access: Access,
+        greeting: Callable[[], Fields],
     ) -> None:
         self.clients: dict[str, Client] = {}
         self._clock = clock
         self._answers = answers
         self._authenticate_within_s = access.authenticate_within_s
-        self._greeting = payloads.connected(version, limits.announced)
+        self._greeting = greeting
         self._refusals = Budget(REFUSALS)
 
     # Connections
@@ -54,7 +61,7 @@ class App:
         deadline = self._clock.seconds() + self._authenticate_within_s
         client = Client(connection, deadline, client_id=events.client_id_of(auth))
         self.clients[connection.sid] = client
-        connection.emit("connected", self._greeting)
+        connection.emit("connected", self._greeting())
         if auth is not None and "token" in auth:
             self._begin(client, Called("authenticate", [auth], None, 0))
 
@@ -75,7 +82,7 @@ class App:
             except Exception:  # one bad client must not stop the care of the rest
                 self.log.failure("Looking after a client failed")
         self._refusals.forget(now)
-        self._answers.tick(now)
+        self._answers.tick()
 
     def _look_after(self, client: Client, now: float) -> None:
         if client.identity is not None:
@@ -166,7 +173,7 @@ class App:
             case Refused() as refused:
                 pass
             case ClusterUnavailable():
-                refused = Refused(Code.UNAVAILABLE, "Temporarily unavailable", retry_after_ms=1000)
+                refused = events.unavailable()
             case _:
                 self.log.failure("A request failed", failure, connection=client.connection.sid)
                 refused = Refused(Code.INTERNAL, "Internal error")

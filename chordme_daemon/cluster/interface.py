@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 UserId = int | str
 
@@ -140,17 +140,44 @@ class Departed:
     participant_count: int
 
 
-RoomEvent = Note | Entry | Arrived | Departed
+@attrs.frozen
+class Displaced:
+    """A member that was here has come back on another daemon."""
+
+    key: str
+
+
+@attrs.frozen
+class Degraded:
+    """The others cannot be reached: edits are not possible until they can."""
+
+
+@attrs.frozen
+class Replaced:
+    """What was heard of a room is not what is kept: that is the record.
+
+    The `lost` entries, which were heard after the revision `base`, are not in it.
+    """
+
+    record: Record
+    base: int
+    lost: Sequence[Entry]
+
+
+RoomEvent = Note | Entry | Arrived | Departed | Displaced | Degraded | Replaced
 Hear = Callable[[RoomEvent], None]
 
 
 class ICluster(Interface):
     """All daemons of one ChordMe; every Deferred may fail with `ClusterUnavailable`."""
 
-    def open(room: str, hear: Hear) -> "Deferred[Record]":
+    available: bool = Attribute("Whether operations can be committed and rooms be joined.")
+
+    def open(room: str, hear: Hear, held: Callable[[], Record]) -> "Deferred[Record]":
         """Hear a room from now on; fires with what is kept of it. Once for each room and daemon.
 
-        An entry that is heard before this fires is in the record as well.
+        `held()` is what came of all that was heard, with the snapshot at the head. No entry is
+        heard before this fires.
         """
 
     def close(room: str) -> None:

@@ -65,6 +65,8 @@ class LocalCluster:
     that they grow over a restart as well. A lost member is waited for `grace_s`.
     """
 
+    available = True
+
     def __init__(
         self,
         journal: Journal,
@@ -102,8 +104,8 @@ class LocalCluster:
 
     # ICluster
 
-    def open(self, room: str, hear: Hear) -> Deferred[Record]:
-        """Hear a room from now on."""
+    def open(self, room: str, hear: Hear, held: Callable[[], Record]) -> Deferred[Record]:
+        """Hear a room from now on; nothing that was heard can be lost here."""
         state = self._rooms.setdefault(room, _Room())
         state.hear = hear
 

@@ -25,6 +25,7 @@ from typing import Final
 
 import attrs
 import orjson
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -76,12 +77,12 @@ class Door:
     """Who may come in, and who they are.
 
     `origins` are the allowed ones beside the page's own; `*` among them allows any.
-    `admit(address)` says how many seconds a new client must wait, 0 to come in.
+    `admit(address)` says how many seconds a new client must wait, 0 to come in, perhaps later.
     `address_of` tells the client's address of a request, through trusted proxies.
     """
 
     origins: Collection[str] = ()
-    admit: Callable[[str], float] = lambda _: 0.0
+    admit: Callable[[str], float | Deferred[float]] = lambda _: 0.0
     address_of: Callable[[Request], str] = lambda request: str(request.getClientAddress().host)
 
     def check_origin(self, request: Request) -> None:
@@ -226,30 +227,43 @@ class EngineResource(Resource):
         _answer_poll(request, last_words)
         return None
 
-    def _admit(self, request: Request) -> str:
-        """The address of a new client that may come in."""
+    def _admit(self, request: Request, begin: Callable[[str], None]) -> int:
+        """Call with the address of a new client, if it may come in."""
         if _single(request, b"EIO") != "4":
             raise Refusal(*BAD_VERSION)
         if self._server.full:
             raise Refusal(*FULL)
         address = self._door.address_of(request)
+
+        def decide(wait_s: float) -> None:
+            if wait_s > 0:
+                raise Refusal(*RATE_LIMITED, wait_s)
+            begin(address)
+
         wait_s = self._door.admit(address)
-        if wait_s > 0:
-            raise Refusal(*RATE_LIMITED, wait_s)
-        return address
+        if isinstance(wait_s, Deferred):
+            deciding = wait_s.addCallback(decide).addErrback(_refuse_later, request)
+            # One that has left is not let in.
+            request.notifyFinish().addErrback(lambda _: deciding.cancel())
+        else:
+            decide(wait_s)
+        return NOT_DONE_YET
 
     def _open_polling(self, request: Request, transport: str) -> int:
         if request.method != b"GET":
             raise Refusal(*BAD_METHOD)
         if transport != "polling" or b"j" in request.args:  # JSONP was of version 3
             raise Refusal(*BAD_REQUEST)
-        polling = PollingTransport()
-        socket = self._server.open(polling, self._admit(request))
-        if socket.session.closed:  # by the application, at once
-            _answer_poll(request, self._server.last_words(socket.sid) or [CLOSE])
-        else:
-            polling.hold(request, socket)
-        return NOT_DONE_YET
+
+        def begin(address: str) -> None:
+            polling = PollingTransport()
+            socket = self._server.open(polling, address)
+            if socket.session.closed:  # by the application, at once
+                _answer_poll(request, self._server.last_words(socket.sid) or [CLOSE])
+            else:
+                polling.hold(request, socket)
+
+        return self._admit(request, begin)
 
     def _poll(self, request: Request, socket: Socket) -> int:
         polling = socket.transport
@@ -283,13 +297,17 @@ class EngineResource(Resource):
             if error.status == 426:
                 request.setHeader(b"sec-websocket-version", b"13")
             raise Refusal(error.status, *BAD_REQUEST[1:]) from None
-        opened = self._taking_over(request, sid) if sid else self._beginning(request)
-        switch_protocol(request, self._websockets.build(opening, opened))
-        return NOT_DONE_YET
 
-    def _beginning(self, request: Request) -> Opened:
-        address = self._admit(request)
-        return lambda transport: self._server.open(transport, address)
+        def switch(opened: Opened) -> None:
+            switch_protocol(request, self._websockets.build(opening, opened))
+
+        if sid:
+            switch(self._taking_over(request, sid))
+            return NOT_DONE_YET
+        return self._admit(
+            request,
+            lambda address: switch(lambda transport: self._server.open(transport, address)),
+        )
 
     def _taking_over(self, request: Request, sid: str) -> Opened:
         socket = self._server.find(sid)
@@ -305,6 +323,13 @@ class EngineResource(Resource):
             return Candidate(socket, transport, self._server.clock)
 
         return opened
+
+
+def _refuse_later(failure: Failure, request: Request) -> None:
+    failure.trap(Refusal, CancelledError)
+    if isinstance(failure.value, Refusal):
+        request.write(_refuse(request, failure.value))
+        request.finish()
 
 
 def _single(request: Request, name: bytes) -> str | None:
@@ -343,7 +368,5 @@ def _refuse(request: Request, refusal: Refusal) -> bytes:
     if asks_for_websocket(request):
         close_after(request)
     body = orjson.dumps({"code": refusal.code, "message": refusal.message})
-    if request.method != b"HEAD":
-        return body
     request.setHeader(b"content-length", str(len(body)).encode())
-    return b""
+    return b"" if request.method == b"HEAD" else body

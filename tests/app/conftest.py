@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from chordme_daemon.app import payloads
 from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier, mint
 from chordme_daemon.app.documents import Documents
@@ -26,6 +27,7 @@ from chordme_daemon.cluster.interface import (
     ICluster,
     Member,
     Note,
+    Record,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
@@ -193,8 +195,10 @@ class House:
         )
         # The names of all events that were encoded for a room.
         self.encoded: list[str] = []
-        self.rooms = Rooms(self.cluster, self._prepare, capacity, self.wall_s)
-        self.documents = Documents(self.cluster)
+        self.documents = Documents(self.cluster, self.clock)
+        self.rooms = Rooms(
+            self.cluster, self._prepare, capacity, self.wall_s, self.documents.bring_back
+        )
         access = Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission)
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
         may_ask = Limits(
@@ -214,7 +218,11 @@ class House:
             rooms=self.rooms,
             editing=Editing(self.rooms, self.documents, self.now_ms),
         )
-        self.app = App(self.clock, self.answers, access, may_ask, "1.2.3")
+        self.app = App(self.clock, self.answers, access, self._greeting)
+
+    def _greeting(self) -> dict[str, object]:
+        degraded = not self.cluster.available
+        return payloads.connected("1.2.3", {"event_bytes": EVENT_BYTES}, degraded=degraded)
 
     def _accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
         return self.app.accept(connection, auth)
@@ -278,6 +286,7 @@ class DistantCluster:
     def __init__(self, clock: Clock | None = None) -> None:
         self.slow = False
         self.calls: list[str] = []
+        self.available = True
         self._local = local_cluster(clock or Clock())
         self._open: set[str] = set()
         self._under_way: deque[tuple[Callable[[], None], Callable[[Exception], None]]] = deque()
@@ -315,11 +324,11 @@ class DistantCluster:
         if not self.slow:
             self.arrive()
 
-    def open(self, room: str, hear: Hear) -> Deferred[Any]:
+    def open(self, room: str, hear: Hear, held: Callable[[], Record]) -> Deferred[Any]:
         def call() -> Deferred[Any]:
             assert room not in self._open, "opened twice"
             self._open.add(room)
-            return self._local.open(room, hear)
+            return self._local.open(room, hear, held)
 
         return self._ask("open", call)
 

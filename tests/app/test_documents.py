@@ -56,12 +56,15 @@ def a_room(cluster: Any) -> Room:
     def prepare(*_: object, **__: object) -> Any:
         raise AssertionError("nobody is in the room")
 
-    room = Room("song", prepare, lambda: 0.0)
+    def bring_back(*_: object) -> None:
+        raise AssertionError("nothing was lost")
+
+    room = Room("song", prepare, lambda: 0.0, bring_back)
 
     def opened(record: Any) -> None:
         room.document = Document(record)
 
-    cluster.open(room.id, room.hear).addCallback(opened)
+    cluster.open(room.id, room.hear, room.held).addCallback(opened)
     return room
 
 
@@ -86,7 +89,7 @@ def submitted(documents: Documents, room: Room, proposal: Proposal) -> int:
 
 def test_an_operation_gets_the_next_revision_and_the_room_hears_it_first() -> None:
     cluster = Cluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     for seq in (1, 2, 3):
         assert submitted(documents, room, insert(f"{seq}", seq=seq, base=seq - 1)) == seq
         assert room.text.revision == seq
@@ -96,7 +99,7 @@ def test_an_operation_gets_the_next_revision_and_the_room_hears_it_first() -> No
 def test_a_commit_that_comes_too_late_is_transformed_and_tried_again_on_the_new_head() -> None:
     cluster = ContendedCluster(MAX_TRIES - 1)
     room = a_room(cluster)
-    assert submitted(Documents(cluster), room, insert("x")) == MAX_TRIES
+    assert submitted(Documents(cluster, Clock()), room, insert("x")) == MAX_TRIES
     assert cluster.heads == list(range(MAX_TRIES))
     assert str(room.text.text) == "x" * MAX_TRIES
 
@@ -104,7 +107,7 @@ def test_a_commit_that_comes_too_late_is_transformed_and_tried_again_on_the_new_
 def test_a_commit_that_always_comes_too_late_is_refused_with_the_advice_to_come_back() -> None:
     cluster = ContendedCluster(MAX_TRIES)
     room = a_room(cluster)
-    documents = Documents(cluster)
+    documents = Documents(cluster, Clock())
     with pytest.raises(Refused) as refused:
         submitted(documents, room, insert("x"))
     assert (refused.value.code, refused.value.retry_after_ms) == (Code.UNAVAILABLE, 1000)
@@ -122,14 +125,14 @@ def test_an_unavailable_cluster_is_not_tried_again() -> None:
     cluster = AwayCluster()
     room = a_room(cluster)
     with pytest.raises(ClusterUnavailable):
-        submitted(Documents(cluster), room, insert("x"))
+        submitted(Documents(cluster, Clock()), room, insert("x"))
     assert cluster.heads == [0]
     assert room.submissions == {}
 
 
 def test_what_comes_while_a_commit_is_under_way_goes_together_into_the_next() -> None:
     cluster = DistantCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     cluster.slow = True
     results = [
         outcome(documents.submit(room, insert(name, author=name))) for name in ("m", "z", "a", "k")
@@ -145,7 +148,7 @@ def test_what_comes_while_a_commit_is_under_way_goes_together_into_the_next() ->
 
 def test_a_batch_has_a_most() -> None:
     cluster = DistantCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     cluster.slow = True
     names = [f"c{number:03}" for number in range(MAX_BATCH + 2)]
     results = [outcome(documents.submit(room, insert("x", author=name))) for name in names]
@@ -156,7 +159,7 @@ def test_a_batch_has_a_most() -> None:
 
 def test_who_is_refused_in_a_batch_takes_nobody_along() -> None:
     cluster = DistantCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     guitar = ot.to_units("\U0001f3b8")
     submitted(documents, room, insert(guitar))
     cluster.slow = True
@@ -178,7 +181,7 @@ def test_who_is_refused_in_a_batch_takes_nobody_along() -> None:
 
 def test_an_operation_that_is_sent_again_waits_for_the_same_answer() -> None:
     cluster = DistantCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     cluster.slow = True
     results = [outcome(documents.submit(room, insert("x"))) for _ in range(3)]
     cluster.arrive()
@@ -189,7 +192,7 @@ def test_an_operation_that_is_sent_again_waits_for_the_same_answer() -> None:
 
 def test_a_document_has_a_most() -> None:
     cluster = Cluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     submitted(documents, room, insert("x" * 200_000))
     with pytest.raises(Refused) as refused:
         submitted(documents, room, insert("y", seq=2, base=1))
@@ -200,7 +203,7 @@ def test_a_document_has_a_most() -> None:
 
 def test_a_room_that_closes_meanwhile_keeps_what_was_under_way_and_refuses_the_rest() -> None:
     cluster = DistantCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     cluster.slow = True
     first = outcome(documents.submit(room, insert("a", author="a")))
     second = outcome(documents.submit(room, insert("b", author="b")))
@@ -219,7 +222,7 @@ def test_something_unforeseen_is_told_to_whoever_waits_and_the_next_begins_anew(
             return super().commit(room, head, drafts)
 
     cluster = BrokenCluster()
-    room, documents = a_room(cluster), Documents(cluster)
+    room, documents = a_room(cluster), Documents(cluster, Clock())
     with pytest.raises(RuntimeError):
         submitted(documents, room, insert("x"))
     assert submitted(documents, room, insert("x")) == 1

@@ -71,7 +71,7 @@ def test_who_joins_is_told_who_is_there() -> None:
     ("payload", "told"),
     [
         (
-            payloads.connected("1.0", {"event_bytes": 10240}),
+            payloads.connected("1.0", {"event_bytes": 10240}, degraded=False),
             {
                 "message": "Connected to ChordMe real-time server",
                 "server_version": "1.0",

@@ -65,13 +65,21 @@ def seat(key: str, user: str = "ada") -> Any:
     )
 
 
+def nothing_is_lost(*_: object) -> None:
+    raise AssertionError("a local cluster loses nothing")
+
+
 def heard(place: Any) -> list[str]:
     return [emission.event for emission in place.connection.sent]
 
 
 def rooms(cluster: Any = None, **capacity: int) -> Rooms:
     return Rooms(
-        cluster or local_cluster(Clock()), prepare, Capacity(**capacity), lambda: STARTED_S
+        cluster or local_cluster(Clock()),
+        prepare,
+        Capacity(**capacity),
+        lambda: STARTED_S,
+        nothing_is_lost,
     )
 
 
@@ -193,8 +201,8 @@ def test_entries_that_come_while_the_room_opens_are_not_told_twice() -> None:
 
         opening: Deferred[Record]
 
-        def open(self, room: str, hear: Any) -> Deferred[Record]:
-            super().open(room, hear)
+        def open(self, room: str, hear: Any, held: Any) -> Deferred[Record]:
+            super().open(room, hear, held)
             hear(entry)
             self.opening = Deferred()
             return self.opening

@@ -358,7 +358,7 @@ def test_r05_all_state_is_freed_when_everybody_has_left(house: House) -> None:
         kept.pop("_serve", None)
         assert [value for value in kept.values() if value] == []
     answers = house.answers
-    budgets = [answers._joins, answers._messages, answers._operations, answers._cursors.budget]
+    budgets = [allowance._alone for allowance in answers._allowances]
     assert [len(budget) for budget in (*budgets, house.app._refusals)] == [0] * 5
     for client in clients:
         client.heard()

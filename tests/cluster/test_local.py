@@ -60,7 +60,7 @@ class Subject:
     def open(self, room: str) -> list[RoomEvent]:
         """Open a room; where all that it hears will be."""
         heard: list[RoomEvent] = []
-        self.wait(self.cluster.open(room, heard.append))
+        self.wait(self.cluster.open(room, heard.append, Record))
         return heard
 
     def join(self, room: str, *members: Member) -> list[Participant]:
@@ -119,7 +119,7 @@ def test_it_provides_the_interface(subject: Subject) -> None:
 
 def test_a_new_room_is_empty_and_its_log_too(subject: Subject) -> None:
     heard: list[RoomEvent] = []
-    assert subject.wait(subject.cluster.open("song", heard.append)) == Record()
+    assert subject.wait(subject.cluster.open("song", heard.append, Record)) == Record()
     subject.settle()
     assert heard == []
 
@@ -408,7 +408,7 @@ def test_what_is_kept_is_there_after_a_restart(subject: Subject) -> None:
     entries = [entry for head in range(3) for entry in subject.commit("song", head) or ()]
     after = subject.restarted()
     heard: list[RoomEvent] = []
-    record = after.wait(after.cluster.open("song", heard.append))
+    record = after.wait(after.cluster.open("song", heard.append, Record))
     assert list(record.entries) == entries
     assert heard == []
     assert after.commit("song", 2) is None
@@ -438,7 +438,7 @@ def test_a_closed_room_goes_on_where_it_was(subject: Subject) -> None:
     subject.open("song")
     subject.commit("song", 0)
     subject.cluster.close("song")
-    record = subject.wait(subject.cluster.open("song", lambda _: None))
+    record = subject.wait(subject.cluster.open("song", lambda _: None, Record))
     assert record.revision == 1
     assert subject.commit("song", 0) is None
     assert subject.commit("song", 1) is not None
@@ -455,7 +455,7 @@ def test_whoever_hears_may_say_something_at_once(subject: Subject) -> None:
             # As one does who is too slow to be told of it.
             subject.cluster.leave("song", ADA_1)
 
-    subject.wait(subject.cluster.open("song", hear))
+    subject.wait(subject.cluster.open("song", hear, Record))
     subject.join("song", ADA_1)
     subject.join("song", BOB)
     subject.settle()

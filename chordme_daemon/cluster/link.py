@@ -1,0 +1,329 @@
+"""A line to one Redis that is never deaf without knowing it.
+
+- Two connections: one for commands, in their order, and one that hears the channels.
+- A command is sent at once or not at all. It fails with `Unavailable` when it was not sent, and
+  with `Unknown` when it was and its answer will never come: it may have been done, now or later.
+- Whatever is not answered within 2 s, or silent for 3 s, is given up and opened again, after a
+  delay that grows and is never the same for two daemons.
+- On every new connection all channels are subscribed to again. What was published meanwhile is
+  gone: who needs more than that is told when each gap has ended.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha1
+from typing import Any, Final
+
+import attrs
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults, succeed
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chordme_daemon.cluster.address import RedisAddress
+from chordme_daemon.cluster.interface import ClusterUnavailable
+from chordme_daemon.cluster.protocol import Heard, Protocol, Refused, Subscriber, Unavailable
+
+ANSWER_WITHIN_S: Final = 2.0
+SILENT_FOR_S: Final = 3.0
+CONNECT_WITHIN_S: Final = 2.0
+MAX_IN_FLIGHT: Final = 1000
+
+
+@attrs.frozen
+class Script:
+    """A Lua script, and its name in Redis."""
+
+    source: str
+    digest: str = attrs.field(init=False)
+
+    @digest.default
+    def _digest(self) -> str:
+        return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen(repr=False)
+class _Watched:
+    """An endpoint; says what keeps it from connecting, which `ClientService` keeps to itself."""
+
+    _name: str
+    _endpoint: IStreamClientEndpoint
+    _complain: Callable[[str], None]
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def connect(self, factory: Any) -> Deferred[IProtocol]:
+        """Try once."""
+
+        def failed(failure: Failure) -> Failure:
+            self._complain(failure.getErrorMessage())
+            return failure
+
+        connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connecting.addErrback(failed)
+
+
+class _Connecting(Factory):
+    """Makes protocols."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], IProtocol]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: object) -> Any:
+        """One connection."""
+        return self._make()
+
+
+class Link:
+    """Commands to one Redis, and messages from it.
+
+    `opened()` is called whenever commands can be sent again, `lost()` when they cannot any more,
+    `reheard()` when all channels are heard again: whatever was said in between was missed.
+    `channels` are heard from the beginning.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        address: RedisAddress,
+        *,
+        heard: Heard,
+        opened: Callable[[], None],
+        lost: Callable[[], None],
+        reheard: Callable[[], None],
+        channels: Iterable[bytes] = (),
+        trust: Sequence[Certificate] = (),
+    ) -> None:
+        self.address = address
+        self._reactor = reactor
+        self._on_message = heard
+        self._on_opened = opened
+        self._on_lost = lost
+        self._on_reheard = reheard
+        self._commands: Protocol | None = None
+        self._subscriber: Subscriber | None = None
+        # Each channel, with who waits to hear that it is heard.
+        self._channels: dict[bytes, list[Deferred[None]]] = {name: [] for name in channels}
+        self._known_scripts: set[str] = set()
+        self._was_deaf = True
+        self._complaint = ""
+        endpoint = _Watched(str(address), _endpoint(reactor, address, trust), self._complain)
+        self._services = [
+            self._service(endpoint, lambda: Protocol(reactor), self._use_commands),
+            self._service(endpoint, self._new_subscriber, self._use_subscriber),
+        ]
+
+    def _service(self, endpoint: Any, make: Callable[[], Any], prepare: Any) -> ClientService:
+        # Not the same for all daemons, or they would all come back at the same moment.
+        policy = backoffPolicy(0.1, 5.0, 1.5, jitter=lambda: random.uniform(0.0, 0.2))  # noqa: S311
+        return ClientService(
+            endpoint,
+            _Connecting(make),
+            retryPolicy=policy,
+            clock=self._reactor,
+            prepareConnection=lambda protocol: ensureDeferred(prepare(protocol)),
+        )
+
+    # Asked by the owner
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        for service in self._services:
+            service.startService()
+
+    def stop(self) -> Deferred[Any]:
+        """Leave; what is under way fails."""
+        for waiting in self._channels.values():
+            _fail_all(waiting)
+        self._channels.clear()
+        leaving = [service.stopService() for service in self._services if service.running]
+        for connection in (self._commands, self._subscriber):
+            if connection is not None:
+                connection.transport.abortConnection()
+        return gatherResults(leaving)
+
+    @property
+    def up(self) -> bool:
+        """Whether commands can be sent."""
+        return self._commands is not None
+
+    @property
+    def hears(self) -> bool:
+        """Whether channels are heard."""
+        return self._subscriber is not None
+
+    def call(self, *command: bytes | str | int) -> Deferred[Any]:
+        """Send a command; fires with its reply, strings as bytes."""
+        commands = self._commands
+        if commands is None or not commands.connected or len(commands.sent_at) >= MAX_IN_FLIGHT:
+            return fail(Unavailable())
+        return commands.ask(*command)
+
+    def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+    ) -> Deferred[Any]:
+        """Run a script; its text is sent once for each connection."""
+        rest = (len(keys), *keys, *arguments)
+        if script.digest not in self._known_scripts:
+            self._known_scripts.add(script.digest)
+            return self.call("EVAL", script.source, *rest)
+
+        def forgotten(failure: Failure) -> Any:
+            failure.trap(Refused)
+            if not failure.getErrorMessage().startswith("NOSCRIPT"):
+                return failure
+            return self.call("EVAL", script.source, *rest)
+
+        return self.call("EVALSHA", script.digest, *rest).addErrback(forgotten)
+
+    def subscribe(self, channel: bytes) -> Deferred[None]:
+        """Hear a channel from when this fires; stays so over lost connections."""
+        if channel in self._channels and not self._channels[channel]:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        if self._subscriber is None:
+            return fail(Unavailable())
+        self._channels.setdefault(channel, []).append(waiter)
+        self._subscriber.say("SUBSCRIBE", channel)
+        return waiter
+
+    def unsubscribe(self, channel: bytes) -> None:
+        """Hear a channel no more."""
+        _fail_all(self._channels.pop(channel, []))
+        if self._subscriber is not None:
+            self._subscriber.say("UNSUBSCRIBE", channel)
+
+    def tick(self) -> None:
+        """Ask both connections for a sign of life, and give up those that are silent.
+
+        To be called every second.
+        """
+        now = self._reactor.seconds()
+        if self._commands is not None:
+            if self._commands.waits_s > ANSWER_WITHIN_S:
+                self._give_up(self._commands, "a command has not been answered")
+            elif not self._commands.sent_at:
+                self._commands.ask("PING").addErrback(lambda _: None)
+        if self._subscriber is not None:
+            if now - self._subscriber.heard_at > SILENT_FOR_S:
+                self._give_up(self._subscriber, "it has been silent")
+            else:
+                self._subscriber.say("PING")
+
+    def _give_up(self, connection: Protocol, why: str) -> None:
+        self._complain(f"gave up a connection: {why}")
+        connection.transport.abortConnection()
+
+    # Connections
+
+    def _new_subscriber(self) -> Subscriber:
+        return Subscriber(self._reactor, self._hear, self._confirmed, self._ponged)
+
+    async def _enter(self, protocol: Protocol) -> None:
+        """Say who we are, and which database is meant."""
+        address = self.address
+        timeout = self._reactor.callLater(ANSWER_WITHIN_S, protocol.transport.abortConnection)
+        try:
+            if address.password:
+                names = (address.username,) if address.username else ()
+                await protocol.ask("AUTH", *names, address.password)
+            await protocol.ask("SELECT" if address.database else "PING", *_database(address))
+        except ClusterUnavailable as error:
+            self._complain(protocol.end or str(error))
+            protocol.transport.abortConnection()
+            raise
+        finally:
+            if timeout.active():
+                timeout.cancel()
+
+    async def _use_commands(self, protocol: Protocol) -> None:
+        await self._enter(protocol)
+        protocol.whenDisconnected().addCallback(self._lost_commands)
+        self._commands = protocol
+        self._known_scripts.clear()
+        self._complaint = ""
+        self.log.info("Connected to {redis}", redis=str(self.address))
+        self._on_opened()
+
+    def _lost_commands(self, protocol: Protocol) -> None:
+        if self._commands is protocol:
+            self._commands = None
+            self._complain(protocol.end)
+            self._on_lost()
+
+    async def _use_subscriber(self, protocol: Subscriber) -> None:
+        await self._enter(protocol)
+        protocol.whenDisconnected().addCallback(self._lost_subscriber)
+        self._subscriber = protocol
+        for channel in self._channels:
+            protocol.say("SUBSCRIBE", channel)
+        # Answered when all of them are heard.
+        self._was_deaf = True
+        protocol.say("PING")
+
+    def _ponged(self) -> None:
+        if self._was_deaf:
+            self._was_deaf = False
+            self._on_reheard()
+
+    def _lost_subscriber(self, protocol: Subscriber) -> None:
+        if self._subscriber is protocol:
+            self._subscriber = None
+
+    def _confirmed(self, channel: bytes) -> None:
+        waiting = self._channels.get(channel, [])
+        if waiting:
+            self._channels[channel] = []
+            for each in waiting:
+                each.callback(None)
+
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        if channel not in self._channels:
+            return  # not any more
+        try:
+            self._on_message(channel, data)
+        except Exception:  # txredisapi would lose what comes behind it
+            self.log.failure("A message from Redis was not understood")
+
+    def _complain(self, why: str) -> None:
+        """One line for each trouble, not for each attempt."""
+        if why != self._complaint:
+            self._complaint = why
+            self.log.warn("Redis at {redis}: {why}", redis=str(self.address), why=why)
+
+
+def _database(address: RedisAddress) -> tuple[int, ...]:
+    return (address.database,) if address.database else ()
+
+
+def _fail_all(waiting: Sequence[Deferred[None]]) -> None:
+    for each in waiting:
+        each.errback(Unavailable())
+
+
+def _endpoint(
+    reactor: Any, address: RedisAddress, trust: Sequence[Certificate]
+) -> IStreamClientEndpoint:
+    if address.path:
+        return UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_WITHIN_S)
+    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=CONNECT_WITHIN_S)
+    if not address.tls:
+        return plain
+    root = trustRootFromCertificates(trust) if trust else None
+    options = optionsForClientTLS(address.host, trustRoot=root)
+    return wrapClientTLS(options, plain)

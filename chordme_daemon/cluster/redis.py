@@ -1,0 +1,345 @@
+"""A cluster held together by one Redis.
+
+- What is in Redis's log of a room is what happened; a channel only hints at it. A hole is filled
+  from the log, and the heads are compared every 5 s and after every gap in what was heard.
+- What is written is written by a script, in one step. A commit whose answer is lost is looked for
+  in the log; only then does its author hear how it went.
+- While Redis is away, operations and joins fail at once; notes reach those who are here.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.ssl import Certificate
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chordme_daemon.cluster import scripts, wire
+from chordme_daemon.cluster.address import RedisAddress
+from chordme_daemon.cluster.interface import (
+    ClusterUnavailable,
+    Degraded,
+    Draft,
+    Entry,
+    Hear,
+    ICluster,
+    Member,
+    Note,
+    Participant,
+    Record,
+    RoomFull,
+    Snapshot,
+)
+from chordme_daemon.cluster.journal import Journal
+from chordme_daemon.cluster.link import Link
+from chordme_daemon.cluster.protocol import Unknown
+from chordme_daemon.cluster.replica import Replica, restore
+from chordme_daemon.cluster.session import Session
+
+COMPARE_EVERY_S: Final = 5.0
+# Who is there is counted again when the others have had the time to join a Redis that forgot them.
+RECOUNT_AFTER_S: Final = 3.0
+# How many heads are asked for at once.
+COMPARED_AT_ONCE: Final = 200
+# For so long the author of an operation waits to hear whether it was kept.
+CLEAR_WITHIN_S: Final = 5.0
+
+
+@implementer(ICluster)
+class RedisCluster:
+    """One daemon of several over one Redis.
+
+    `node` is its name, another one after each start; `peer_address()` tells where the others reach
+    it, or nothing. `listeners` hear further channels. With a `journal`, what this daemon has saved
+    of a room is given to a Redis that knows nothing of it. Call `tick` every second.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        address: RedisAddress,
+        *,
+        node: str,
+        wall_s: Callable[[], float],
+        prefix: str = "chordme:",
+        peer_address: Callable[[], str] = lambda: "",
+        trust: Sequence[Certificate] = (),
+        grace_s: float = 15.0,
+        journal: Journal | None = None,
+        listeners: Mapping[bytes, Callable[[bytes], None]] | None = None,
+    ) -> None:
+        self.address = address
+        # Messages in the channels that no daemon of this cluster sent.
+        self.dropped = 0
+        self._told_dropped = 0
+        self._reactor = reactor
+        self._wall_s = wall_s
+        self._prefix = prefix
+        self._grace_s = grace_s
+        self._journal = journal
+        self._listeners = dict(listeners or {})
+        self._rooms: dict[str, Replica] = {}
+        self._compare_at = 0.0
+        self._recount_at: float | None = None
+        self.session = Session(
+            reactor,
+            prefix=prefix,
+            node=node,
+            address=peer_address,
+            grace_s=grace_s,
+            began=self._begin,
+            ended=self._degrade,
+        )
+        self.session.link = self._link = Link(
+            reactor,
+            address,
+            heard=self._hear,
+            opened=self.session.open,
+            lost=self.session.lose,
+            reheard=self._catch_up,
+            channels=self._listeners,
+            trust=trust,
+        )
+
+    @property
+    def available(self) -> bool:
+        """Whether operations can be committed."""
+        return self.session.available
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._link.start()
+
+    async def stop(self) -> None:
+        """Leave in good order."""
+        await self.session.end()
+        await self._link.stop()
+
+    def tick(self) -> None:
+        """Look after the connections, the members of the dead, and the heads."""
+        self._link.tick()
+        self.session.tick()
+        now = self._reactor.seconds()
+        if now >= self._compare_at:
+            self._compare_at = now + COMPARE_EVERY_S
+            self._unanswered(self._compare())
+        if self._recount_at is not None and now >= self._recount_at and self.available:
+            self._recount_at = None
+            self._unanswered(self._recount())
+        if self.dropped > self._told_dropped:
+            count, self._told_dropped = self.dropped - self._told_dropped, self.dropped
+            self.log.warn(
+                "Dropped {count} messages that no daemon of this cluster sent", count=count
+            )
+
+    # ICluster
+
+    def open(self, room: str, hear: Hear, held: Callable[[], Record]) -> Deferred[Record]:
+        """Hear a room from now on."""
+        return ensureDeferred(self._open(Replica(room, hear, held, self.session)))
+
+    def close(self, room: str) -> None:
+        """Hear a room no more."""
+        self._rooms.pop(room).is_open = False
+        self._link.unsubscribe(self._channel(room))
+
+    def read(self, room: str) -> Deferred[Record]:
+        """What is kept of a room."""
+        return ensureDeferred(self._read(room))
+
+    def join(self, room: str, member: Member, at_most: int) -> Deferred[list[Participant]]:
+        """Add a member to a room."""
+        return ensureDeferred(self._join(self._rooms[room], member, at_most))
+
+    def leave(self, room: str, member: Member, *, lost: bool = False) -> None:
+        """Take a member out of a room."""
+        if room in self._rooms:
+            self._rooms[room].members.pop(member.key, None)
+        self._unanswered(self._leave(room, member.key, lost=lost))
+
+    def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
+        """The rooms in which a member is."""
+        return ensureDeferred(self._memberships(key))
+
+    def publish(self, room: str, note: Note) -> None:
+        """Say something to all members."""
+        if not self.available or not self._link.hears:
+            number = int(self._wall_s() * 1000) if note.kept else None
+            self._rooms[room].hear(attrs.evolve(note, number=number))
+        if not self.available:
+            return
+        body = wire.encode_note(note)
+        if note.kept:
+            self._unanswered(self.session.run(scripts.KEEP, room, body))
+        else:
+            message = self.session.opening + b'"n",false,' + body + b",null]]"
+            self._link.call("PUBLISH", self._channel(room), message).addErrback(lambda _: None)
+
+    def commit(
+        self, room: str, head: int, drafts: Sequence[Draft]
+    ) -> Deferred[Sequence[Entry] | None]:
+        """Append to the room's log."""
+        return ensureDeferred(self._commit(self._rooms[room], head, drafts))
+
+    def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
+        """Keep a snapshot."""
+        arguments = wire.snapshot_arguments(snapshot, base)
+        self._unanswered(self.session.run(scripts.COMPACT, room, *arguments))
+        if self._journal is not None:
+            kept = self._journal.compact(room, snapshot, snapshot.revision)
+            kept.addErrback(lambda _: None)  # the journal has logged it
+
+    # Rooms
+
+    def _channel(self, room: str) -> bytes:
+        return f"{self._prefix}room:{room}".encode()
+
+    async def _open(self, replica: Replica) -> Record:
+        if not self.available:
+            raise ClusterUnavailable
+        room = replica.room
+        self._rooms[room] = replica
+        try:
+            await self._link.subscribe(self._channel(room))
+            record = await self._read(room)
+            if not record.revision and self._journal is not None:
+                kept = await self._journal.load(room)
+                if kept.revision:
+                    await restore(self.session, room, 0, kept)
+                    record = await self._read(room)
+        except BaseException:
+            self.close(room)
+            raise
+        return replica.begin(record)
+
+    async def _read(self, room: str) -> Record:
+        return wire.record(await self.session.ask(scripts.READ, room))
+
+    async def _commit(
+        self, replica: Replica, head: int, drafts: Sequence[Draft]
+    ) -> Sequence[Entry] | None:
+        if not self.available:
+            raise ClusterUnavailable
+        if head != replica.revision:
+            return None
+        try:
+            reply = await self.session.run(
+                scripts.COMMIT, replica.room, head, *wire.draft_arguments(drafts)
+            )
+        except Unknown:
+            return await self._look_for(replica, head, drafts)
+        if reply[0] == b"ok":
+            entries = [Entry(head + number, draft) for number, draft in enumerate(drafts, 1)]
+            replica.advance(entries)
+            return entries
+        await replica.follow(head, *reply[1:])
+        return None
+
+    async def _look_for(
+        self, replica: Replica, head: int, drafts: Sequence[Draft]
+    ) -> Sequence[Entry] | None:
+        """The entries of a commit whose answer was lost.
+
+        The session in which it was sent is over: if it was not done, it will not be.
+        """
+        try:
+            await self.session.whenever().addTimeout(CLEAR_WITHIN_S, self._reactor)
+        except TimeoutError:
+            raise ClusterUnavailable from None
+        names = {(draft.author, draft.seq) for draft in drafts}
+        after = [entry for entry in replica.held().entries if entry.revision > head]
+        found = [entry for entry in after if (entry.draft.author, entry.draft.seq) in names]
+        return found if len(found) == len(drafts) else None
+
+    # Members
+
+    async def _join(self, replica: Replica, member: Member, at_most: int) -> list[Participant]:
+        if not self.available:
+            raise ClusterUnavailable
+        arguments = (member.key, member.user, wire.encode_member(member), at_most, 0)
+        reply = await self.session.run(scripts.JOIN, replica.room, *arguments)
+        if reply[0] == b"full":
+            raise RoomFull
+        members = wire.members(reply[1])
+        replica.joined(member, members)
+        return wire.participants(members)
+
+    async def _leave(self, room: str, key: str, *, lost: bool) -> None:
+        grace_ms = int(self._grace_s * 1000)
+        await self.session.run(scripts.LEAVE, room, key, int(lost), grace_ms)
+
+    async def _memberships(self, key: str) -> Mapping[str, int]:
+        reply = await self.session.ask(scripts.MEMBERSHIPS, key)
+        return {room.decode(): head for room, head in zip(reply[::2], reply[1::2], strict=True)}
+
+    # What is heard, and what was missed
+
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        if channel in self._listeners:
+            self._listeners[channel](data)
+            return
+        replica = self._rooms.get(channel.decode().removeprefix(f"{self._prefix}room:"))
+        if replica is None:
+            return
+        try:
+            message = wire.decode_message(data, self.session.opening)
+        except wire.BadMessage:
+            self.dropped += 1
+            return
+        if replica.take(message):
+            self._unanswered(replica.pull())
+
+    async def _begin(self, places: Sequence[str]) -> None:
+        """A session begins: whatever has happened meanwhile, be up to date with it."""
+        for replica in self._open_rooms():
+            await replica.verify()
+            await replica.join_again()
+        self._recount_at = self._reactor.seconds() + RECOUNT_AFTER_S
+        ours = {f"{room} {key}" for room, one in self._rooms.items() for key in one.members}
+        for place in set(places) - ours:
+            room, _, key = place.partition(" ")
+            await self._leave(room, key, lost=True)
+
+    def _open_rooms(self) -> list[Replica]:
+        return [replica for replica in self._rooms.values() if replica.is_open]
+
+    def _degrade(self) -> None:
+        for replica in self._open_rooms():
+            replica.hear(Degraded())
+
+    def _catch_up(self) -> None:
+        """Channels are heard again: what was said in between was missed."""
+        self._compare_at = self._reactor.seconds() + COMPARE_EVERY_S
+        self._unanswered(self._compare())
+        self._recount_at = self._reactor.seconds()
+
+    async def _recount(self) -> None:
+        for replica in self._open_rooms():
+            await replica.recount()
+
+    async def _compare(self) -> None:
+        """Compare the heads, and catch up where they differ."""
+        replicas = self._open_rooms() if self.available else []
+        for first in range(0, len(replicas), COMPARED_AT_ONCE):
+            some = replicas[first : first + COMPARED_AT_ONCE]
+            asked = [replica.revision for replica in some]
+            heads = await self.session.ask(scripts.HEADS, *(one.room for one in some))
+            for replica, before, head in zip(some, asked, heads, strict=True):
+                if head < before:
+                    await replica.mend()
+                elif head > replica.revision:
+                    await replica.pull(head)
+
+    def _unanswered(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
+        """Do what nobody waits for."""
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(ClusterUnavailable):
+                self.log.failure("Something with Redis failed", failure)
+
+        ensureDeferred(work).addErrback(failed)

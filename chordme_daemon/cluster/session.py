@@ -1,0 +1,177 @@
+"""One daemon's session with Redis: from its beginning until Redis knows it no more.
+
+Whatever a daemon writes names its session. Who was thought dead, or is behind a connection that was
+given up, writes nothing any more: neither a daemon that was stopped for a minute nor a command that
+was on its way all the time can change what others have agreed on meanwhile.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chordme_daemon.cluster import scripts, wire
+from chordme_daemon.cluster.interface import ClusterUnavailable
+from chordme_daemon.cluster.link import Link, Script
+from chordme_daemon.cluster.protocol import Unavailable, Unknown
+
+# After so long without a sign of life a daemon counts as dead; it gives one every second.
+LEASE_S: Final = 8.0
+BEGIN_AGAIN_AFTER_S: Final = 0.5
+
+
+@attrs.frozen
+class Peer:
+    """Another daemon's internal listener, as `host:port`, and the password that opens it."""
+
+    address: str
+    password: str
+
+
+class Session:
+    """The right to write, and what the daemons know of each other.
+
+    `began(places)` brings everything up to date; the session is `available` when it has fired.
+    `places` are those members of this daemon that Redis knows, as "ROOM KEY". `ended()` is called
+    when an available session is so no more.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        *,
+        prefix: str,
+        node: str,
+        address: Callable[[], str],
+        grace_s: float,
+        began: Callable[[Sequence[str]], Awaitable[None]],
+        ended: Callable[[], None],
+    ) -> None:
+        self.node = node
+        self.prefix = prefix
+        # What messages in the channels begin with, while there is a session.
+        self.opening = b""
+        self.available = False
+        self.link: Link
+        self._clock = clock
+        self._address = address
+        self._grace_s = grace_s
+        self._began = began
+        self._ended = ended
+        self._name = ""
+        self._password = ""
+        self._peers: dict[str, str] = {}
+        self._waiting: list[Deferred[None]] = []
+        self._caring = False
+
+    # For the link
+
+    def open(self) -> None:
+        """Begin, on a new connection."""
+        ensureDeferred(self._begin()).addErrback(self._failed)
+
+    def lose(self) -> None:
+        """The connection is gone, or Redis does not know the session."""
+        self._name = ""
+        was_available, self.available = self.available, False
+        if was_available:
+            self._ended()
+
+    async def _begin(self) -> None:
+        self._name = name = secrets.token_urlsafe(9)
+        new_password = secrets.token_urlsafe(18)
+        arguments = (self.node, name, self._address(), new_password)
+        password, places = await self.link.run(scripts.BEGIN, [self.prefix], arguments)
+        self._password = password.decode()
+        self.opening = wire.prefix(self._password)
+        await self._began([place.decode() for place in places])
+        if self._name != name:
+            return  # it was lost on the way; another has begun, or will
+        self.available = True
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        self.lose()
+        if not failure.check(ClusterUnavailable):
+            self.log.failure("A session with Redis did not begin", failure)
+        if not failure.check(Unknown, Unavailable) and self.link.up:
+            # Redis answers, but not as it should: it may be loading, full, or a replica.
+            self.log.warn("Redis refuses: {why}", why=failure.getErrorMessage())
+        self._clock.callLater(BEGIN_AGAIN_AFTER_S, self._begin_again)
+
+    def _begin_again(self) -> None:
+        if self.link.up and not self._name:
+            self.open()
+
+    # For the cluster
+
+    async def run(self, script: Script, *arguments: bytes | str | int) -> list[Any]:
+        """Run a script that writes; fails with `Unavailable` when the session is over."""
+        if not self._name:
+            raise Unavailable
+        head = (self.node, self._name, self.opening)
+        reply: list[Any] = await self.link.run(script, [self.prefix], (*head, *arguments))
+        if reply[0] == b"session":
+            self.log.warn("Redis does not know this daemon any more: beginning anew")
+            self.lose()
+            self.open()
+            raise Unavailable
+        return reply
+
+    async def ask(self, script: Script, *arguments: bytes | str | int) -> Any:
+        """Run a script that only reads."""
+        return await self.link.run(script, [self.prefix], arguments)
+
+    def whenever(self) -> Deferred[None]:
+        """Fires when the session is available; may be cancelled."""
+        if self.available:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        return waiter
+
+    def tick(self) -> None:
+        """Tell that we live, and bury the dead; to be called every second."""
+        if self.available and not self._caring:
+            self._caring = True
+            ensureDeferred(self._care()).addErrback(lambda _: None)
+
+    async def _care(self) -> None:
+        try:
+            lease_ms, grace_ms = int(LEASE_S * 1000), int(self._grace_s * 1000)
+            _, peers = await self.run(scripts.CARE, lease_ms, grace_ms)
+            names = [name.decode() for name in peers]
+            self._peers = dict(zip(names[::2], names[1::2], strict=True))
+        finally:
+            self._caring = False
+
+    async def peer(self, node: str) -> Peer | None:
+        """Where another daemon is reached; None when it is not there, or nobody can know."""
+        address = self._peers.get(node)
+        if address is None and self.available:
+            found = await self.link.call("HGET", self.prefix + "peers", node)
+            address = found.decode() if found else None
+        return None if address is None else Peer(address, self._password)
+
+    async def spend(self, bucket: str, count: int, per_s: float) -> tuple[float, float]:
+        """Take one of a bucket: for how many seconds to wait, and how much of it is spent."""
+        window_us = int(per_s * 1e6)
+        wait_us, spent_us = await self.ask(scripts.SPEND, bucket, count, window_us)
+        return wait_us / 1e6, spent_us / window_us
+
+    async def end(self) -> None:
+        """Leave in good order."""
+        if self._name:
+            with suppress(ClusterUnavailable):  # the others will notice
+                await self.run(scripts.END)
+        self._name = ""
+        self.available = False

@@ -1,0 +1,193 @@
+"""Every part of a daemon, from the ground up: the one place where all are named."""
+
+import os
+import secrets
+import time
+from typing import Any, Final
+
+from twisted.internet.ssl import Certificate
+
+from chordme_daemon import __version__
+from chordme_daemon.app import payloads
+from chordme_daemon.app.allowance import Allowance
+from chordme_daemon.app.answers import Access, Answers, Limits
+from chordme_daemon.app.auth import Verifier
+from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.editing import Editing
+from chordme_daemon.app.events import Fields, Permission
+from chordme_daemon.app.records import Records
+from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.app.server import App
+from chordme_daemon.cluster.journal import Journal
+from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.cluster.redis import RedisCluster
+from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.engineio.server import Settings
+from chordme_daemon.engineio.session import Heartbeat
+from chordme_daemon.engineio.websocket import WebSocketFactory
+from chordme_daemon.settings import Config, store_path
+from chordme_daemon.socketio.server import Server as SocketServer
+
+NODE_BYTES: Final = 6
+SID_BYTES: Final = 15
+
+
+class Floors:
+    """The parts of one daemon; they are built here, and begin and end in this order or its reverse.
+
+    `redis` is the cluster when there is one, and `journal` what is kept on this machine.
+    """
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        limits, settings = config.limits, _engine_settings(config)
+        # In each session's id of this daemon, so that others know whose it is.
+        self.node = secrets.token_urlsafe(NODE_BYTES) if config.cluster.redis_url else ""
+        # Where other daemons reach this one; known when it listens.
+        self.peer_address = config.cluster.peer_address
+        self.socketio = SocketServer(
+            reactor,
+            # The application is built last.
+            {"/": lambda connection, auth: self.app.accept(connection, auth)},  # noqa: PLW0108
+            connect_timeout_s=config.heartbeat.connect_timeout_s,
+        )
+        self.engine = EngineServer(reactor, self.socketio.accept, settings, self._new_sid)
+        self.websockets = WebSocketFactory(
+            reactor,
+            max_message_bytes=settings.max_message_bytes,
+            upgrade_timeout_s=settings.upgrade_timeout_s,
+        )
+        self.journal = self._build_journal()
+        self.redis = self._build_redis()
+        self.cluster = self.redis or self._build_local()
+        self.documents = Documents(self.cluster, reactor)
+        self.rooms = Rooms(
+            self.cluster,
+            self.socketio.prepare,
+            Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
+            time.time,
+            self.documents.bring_back,
+        )
+        self.records = Records(self.rooms, self.documents, _now_ms)
+        self.share = self.redis.session.spend if self.redis is not None else None
+        self.connections = Allowance("connections", limits.connections, reactor, self.share)
+        self.app = self._build_app()
+
+    def _new_sid(self) -> str:
+        return secrets.token_urlsafe(SID_BYTES) + self.node
+
+    def _build_journal(self) -> Journal | None:
+        if not self._config.store_url:
+            return None
+        path = store_path(self._config.store_url, os.environ)
+        synchronous = self._config.store.synchronous
+        return Journal(path, reactor=self._reactor, synchronous=synchronous)
+
+    def _build_local(self) -> LocalCluster:
+        assert self.journal is not None  # noqa: S101 - there is one where there is no Redis
+        return LocalCluster(self.journal, self._reactor, time.time)
+
+    def _build_redis(self) -> RedisCluster | None:
+        cluster = self._config.cluster
+        if cluster.redis_url is None:
+            return None
+        return RedisCluster(
+            self._reactor,
+            cluster.redis_url,
+            node=self.node,
+            wall_s=time.time,
+            prefix=cluster.prefix,
+            peer_address=lambda: self.peer_address,
+            trust=_authorities(cluster.redis_ca),
+            journal=self.journal,
+        )
+
+    def _build_app(self) -> App:
+        auth, limits = self._config.auth, _limits(self._config)
+        verifier = Verifier(
+            [secret for secret in (auth.secret, auth.previous_secret) if secret],
+            algorithms=auth.algorithms,
+            issuer=auth.issuer or None,
+            audience=auth.audience or None,
+            leeway_s=auth.leeway_s,
+        )
+        access = Access(
+            verifier, Permission.from_wire(auth.default_permission), auth.authenticate_within_s
+        )
+        answers = Answers(
+            self._reactor,
+            time.time,
+            access=access,
+            limits=limits,
+            rooms=self.rooms,
+            editing=Editing(self.rooms, self.documents, _now_ms),
+            share=self.share,
+        )
+
+        def greeting() -> Fields:
+            degraded = not self.cluster.available
+            return payloads.connected(__version__, limits.announced, degraded=degraded)
+
+        return App(self._reactor, answers, access, greeting)
+
+    def start(self) -> None:
+        """Open what is kept, and begin; raises `JournalError`."""
+        if self.journal is not None:
+            self.journal.open()
+        self.cluster.start()
+
+    @property
+    def ticking(self) -> tuple[Any, ...]:
+        """The parts that are to be ticked."""
+        return self.engine, self.websockets, self.socketio, self.app, self.cluster
+
+    async def stop(self) -> None:
+        """End, when the clients have left."""
+        if self.redis is not None:
+            await self.redis.stop()
+        if self.journal is not None:
+            await self.journal.close()
+
+
+def _authorities(path: str) -> list[Certificate]:
+    if not path:
+        return []
+    with open(path, "rb") as file:
+        blocks = file.read().split(b"-----BEGIN CERTIFICATE-----")[1:]
+    return [Certificate.loadPEM(b"-----BEGIN CERTIFICATE-----" + block) for block in blocks]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _engine_settings(config: Config) -> Settings:
+    heartbeat, limits = config.heartbeat, config.limits
+    return Settings(
+        heartbeat=Heartbeat(heartbeat.ping_interval_s, heartbeat.ping_timeout_s),
+        upgrade_timeout_s=heartbeat.upgrade_timeout_s,
+        max_message_bytes=limits.message_bytes,
+        max_queued_bytes=limits.send_buffer_bytes,
+        max_sockets=config.server.max_connections,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    announced: dict[str, object] = {
+        name: {"count": rate.count, "seconds": rate.per_s}
+        for name in ("connections", "messages", "operations", "cursors", "joins")
+        if (rate := getattr(limits, name)).count
+    }
+    for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
+        announced[name] = getattr(limits, name)
+    return Limits(
+        messages=limits.messages,
+        operations=limits.operations,
+        cursors=limits.cursors,
+        joins=limits.joins,
+        event_bytes=limits.event_bytes,
+        rooms_per_connection=limits.rooms_per_connection,
+        announced=announced,
+    )
