@@ -121,6 +121,7 @@ class Link:
         self._channels: dict[bytes, list[Deferred[None]]] = {name: [] for name in channels}
         self._known_scripts: set[str] = set()
         self._was_deaf = True
+        self._stopping = False
         self._complaint = ""
         endpoint = _Watched(str(address), _endpoint(reactor, address, trust), self._complain)
         self._services = [
@@ -129,6 +130,9 @@ class Link:
         ]
 
     def _service(self, endpoint: Any, make: Callable[[], Any], prepare: Any) -> ClientService:
+        def prepared(proxy: Any) -> Deferred[None]:
+            return ensureDeferred(prepare(proxy.itself))
+
         # Not the same for all daemons, or they would all come back at the same moment.
         policy = backoffPolicy(0.1, 5.0, 1.5, jitter=lambda: random.uniform(0.0, 0.2))  # noqa: S311
         return ClientService(
@@ -136,7 +140,7 @@ class Link:
             _Connecting(make),
             retryPolicy=policy,
             clock=self._reactor,
-            prepareConnection=lambda protocol: ensureDeferred(prepare(protocol)),
+            prepareConnection=prepared,
         )
 
     # Asked by the owner
@@ -148,6 +152,7 @@ class Link:
 
     def stop(self) -> Deferred[Any]:
         """Leave; what is under way fails."""
+        self._stopping = True
         for waiting in self._channels.values():
             _fail_all(waiting)
         self._channels.clear()
@@ -302,7 +307,7 @@ class Link:
 
     def _complain(self, why: str) -> None:
         """One line for each trouble, not for each attempt."""
-        if why != self._complaint:
+        if why != self._complaint and not self._stopping:
             self._complaint = why
             self.log.warn("Redis at {redis}: {why}", redis=str(self.address), why=why)
 
