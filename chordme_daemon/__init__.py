@@ -8,6 +8,7 @@ The house, and which way its imports point (down; never up, never round)::
     config.py             the configuration: read once, checked once, frozen
     settings.py           every setting: its default, its parser, its sentence
     parsers.py            text in, value out
+    relay.py              requests for sessions of other daemons
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
     admin.py              songs on the admin site: to be seen, and put back

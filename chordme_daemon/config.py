@@ -37,6 +37,7 @@ from chordme_daemon.settings import (
     Store,
 )
 
+ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - this is to refuse it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -144,6 +145,7 @@ def load(
         problem = f"auth.secret is not set: expected at least {MIN_SECRET_BYTES} random bytes"
         raise ConfigError(source, f"{problem}; make one: {HOW_TO_MAKE_ONE}")
     _check_sizes(given, values)
+    _check_cluster(given, values)
     return _frozen(values, demo)
 
 
@@ -274,6 +276,21 @@ def _check_sizes(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None
             if given[big].rank:
                 raise _wrong(big, given[big], f"at least {small} ({values[small]})")
             raise _wrong(small, given[small], f"at most {big} ({values[big]})")
+
+
+def _check_cluster(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None:
+    for name in ("cluster.peer_listen", "cluster.emitters"):
+        if values[name] and not values["cluster.redis_url"]:
+            raise _wrong(name, given[name], "nothing, as cluster.redis_url is not set")
+    listens = values["cluster.peer_listen"]
+    if listens and not values["cluster.peer_address"]:
+        where = endpoint(listens)
+        if where.get("interface", "").replace("\\", "") in ANYWHERE:
+            raise _wrong(
+                "cluster.peer_listen",
+                given["cluster.peer_listen"],
+                "an interface, such as tcp:5002:interface=10.0.0.1, or cluster.peer_address",
+            )
 
 
 def default_ini() -> str:

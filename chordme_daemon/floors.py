@@ -5,6 +5,7 @@ import secrets
 import time
 from typing import Any, Final
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.ssl import Certificate
 
 from chordme_daemon import __version__
@@ -25,8 +26,10 @@ from chordme_daemon.engineio.server import Server as EngineServer
 from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import Heartbeat
 from chordme_daemon.engineio.websocket import WebSocketFactory
+from chordme_daemon.relay import Peer, Relay
 from chordme_daemon.settings import Config, store_path
 from chordme_daemon.socketio.server import Server as SocketServer
+from chordme_daemon.web import client_address
 
 NODE_BYTES: Final = 6
 SID_BYTES: Final = 15
@@ -69,10 +72,30 @@ class Floors:
             time.time,
             self.documents.bring_back,
         )
+        self.address_of = client_address(config.proxy.trusted)
+        self.relay = self._build_relay()
         self.records = Records(self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.app = self._build_app()
+
+    def _build_relay(self) -> Relay | None:
+        if self.redis is None or not self._config.cluster.peer_listen:
+            return None
+        session, heartbeat = self.redis.session, self._config.heartbeat
+
+        async def find(node: str) -> Peer | None:
+            address = await session.peer(node)
+            return None if address is None else Peer(address, session.password.encode())
+
+        return Relay(
+            self._reactor,
+            self.node,
+            lambda node: ensureDeferred(find(node)),
+            self.address_of,
+            # A poll is answered by the next ping at the latest.
+            poll_within_s=heartbeat.ping_interval_s + heartbeat.ping_timeout_s,
+        )
 
     def _new_sid(self) -> str:
         return secrets.token_urlsafe(SID_BYTES) + self.node
@@ -131,6 +154,16 @@ class Floors:
 
         return App(self._reactor, answers, access, greeting)
 
+    def found_at(self, address: Any) -> None:
+        """Hear where the listener for other daemons is."""
+        if not self.peer_address:
+            host = f"[{address.host}]" if ":" in address.host else address.host
+            self.peer_address = f"{host}:{address.port}"
+
+    def peer_key(self) -> bytes:
+        """The password that opens that listener; empty as long as there is none."""
+        return self.redis.session.password.encode() if self.redis is not None else b""
+
     def start(self) -> None:
         """Open what is kept, and begin; raises `JournalError`."""
         if self.journal is not None:
@@ -144,6 +177,8 @@ class Floors:
 
     async def stop(self) -> None:
         """End, when the clients have left."""
+        if self.relay is not None:
+            await self.relay.close()
         if self.redis is not None:
             await self.redis.stop()
         if self.journal is not None:

@@ -118,6 +118,13 @@ def endpoint_or_none(text: str) -> str:
     return text
 
 
+def plain_endpoint_or_none(text: str) -> str:
+    """One endpoint of TCP, or nothing."""
+    if text and not endpoint_or_none(text).startswith(("tcp:", "tcp6:")):
+        raise ValueError("an endpoint such as tcp:5002:interface=10.0.0.1, or nothing")
+    return text
+
+
 def origins(text: str) -> tuple[str, ...]:
     origins = listed(text.lower())
     for one in origins:

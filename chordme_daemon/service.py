@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -32,11 +33,11 @@ from chordme_daemon.engineio.polling import Door, EngineResource
 from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.logs import observer
+from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config
 from chordme_daemon.web import (
     Folder,
     basic_health,
-    client_address,
     demo_token,
     health,
     text,
@@ -162,10 +163,15 @@ class Daemon(Service):
         if server.admin:
             site = self._site(self._admin_door(), MAX_SONG_BYTES)
             wanted.append((server.admin, site))
+        if self.config.cluster.peer_listen:
+            site = self._site(self._peer_door(), self.config.limits.message_bytes)
+            wanted.append((self.config.cluster.peer_listen, site))
         # All of them are looked at before the first is opened.
         found = [(name, self._endpoint(name), site) for name, site in wanted]
         for name, endpoint, site in found:
             self._listen(name, endpoint, site)
+        if self.config.cluster.peer_listen:
+            self.floors.found_at(self._ports[-1].getHost())
 
     def startService(self) -> None:
         """Begin to tick, and be ready."""
@@ -227,8 +233,10 @@ class Daemon(Service):
         door = Door(
             origins=self.config.server.origins,
             admit=self._admit,
-            address_of=client_address(self.config.proxy.trusted),
+            address_of=self.floors.address_of,
         )
+        if self.floors.relay is not None:
+            door = attrs.evolve(door, pass_on=self.floors.relay.pass_on)
         children: dict[str, IResource] = {
             "api": basic_health(),
             "socket.io": EngineResource(self.floors.engine, self.floors.websockets, door),
@@ -241,6 +249,12 @@ class Daemon(Service):
     def _demo_text(self) -> str:
         address: Any = self._ports[0].getHost()
         return DEMO.format(port=address.port)
+
+    def _peer_door(self) -> Folder:
+        """For the other daemons: only sessions that are here, and nothing is passed on."""
+        door = Door(origins=self.config.server.origins, address_of=passed_address)
+        engine = EngineResource(self.floors.engine, self.floors.websockets, door)
+        return Folder({"socket.io": PeerDoor(engine, self.floors.peer_key)})
 
     def _admin_door(self) -> Folder:
         checks = health_checks(self.floors, lambda: self._lateness_s)

@@ -200,7 +200,7 @@ class Cluster:
     )
     peer_listen: str = _row(
         "",
-        parsers.endpoint_or_none,
+        parsers.plain_endpoint_or_none,
         "The endpoint for the other instances, in a network of their own, such as "
         "tcp:5002:interface=10.0.0.1: with it, any instance serves any client, and a load balancer "
         "needs no sticky sessions. Empty for none.",

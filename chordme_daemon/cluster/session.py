@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,14 +22,6 @@ from chordme_daemon.cluster.protocol import Unavailable, Unknown
 # After so long without a sign of life a daemon counts as dead; it gives one every second.
 LEASE_S: Final = 8.0
 BEGIN_AGAIN_AFTER_S: Final = 0.5
-
-
-@attrs.frozen
-class Peer:
-    """Another daemon's internal listener, as `host:port`, and the password that opens it."""
-
-    address: str
-    password: str
 
 
 class Session:
@@ -66,7 +57,8 @@ class Session:
         self._began = began
         self._ended = ended
         self._name = ""
-        self._password = ""
+        # What all daemons know, and nobody else.
+        self.password = ""
         self._peers: dict[str, str] = {}
         self._waiting: list[Deferred[None]] = []
         self._caring = False
@@ -89,8 +81,8 @@ class Session:
         new_password = secrets.token_urlsafe(18)
         arguments = (self.node, name, self._address(), new_password)
         password, places = await self.link.run(scripts.BEGIN, [self.prefix], arguments)
-        self._password = password.decode()
-        self.opening = wire.prefix(self._password)
+        self.password = password.decode()
+        self.opening = wire.prefix(self.password)
         await self._began([place.decode() for place in places])
         if self._name != name:
             return  # it was lost on the way; another has begun, or will
@@ -154,13 +146,13 @@ class Session:
         finally:
             self._caring = False
 
-    async def peer(self, node: str) -> Peer | None:
+    async def peer(self, node: str) -> str | None:
         """Where another daemon is reached; None when it is not there, or nobody can know."""
         address = self._peers.get(node)
         if address is None and self.available:
             found = await self.link.call("HGET", self.prefix + "peers", node)
             address = found.decode() if found else None
-        return None if address is None else Peer(address, self._password)
+        return address
 
     async def spend(self, bucket: str, count: int, per_s: float) -> tuple[float, float]:
         """Take one of a bucket: for how many seconds to wait, and how much of it is spent."""

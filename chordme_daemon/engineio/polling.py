@@ -20,6 +20,7 @@ may overlap on their way here, and neither can know of the other; their packets 
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -72,6 +73,9 @@ FULL: Final = (503, 4, "Too many connections", 5)
 BAD_VERSION: Final = (400, 5, "Unsupported protocol version")
 
 
+PassOn = Callable[[Request, str, Callable[[], None]], bool]
+
+
 @attrs.frozen
 class Door:
     """Who may come in, and who they are.
@@ -79,11 +83,15 @@ class Door:
     `origins` are the allowed ones beside the page's own; `*` among them allows any.
     `admit(address)` says how many seconds a new client must wait, 0 to come in, perhaps later.
     `address_of` tells the client's address of a request, through trusted proxies.
+    `pass_on(request, sid, unknown)` takes over a request of a session that is not here, or does
+    not; `unknown()` answers it if nobody has the session.
     """
 
     origins: Collection[str] = ()
     admit: Callable[[str], float | Deferred[float]] = lambda _: 0.0
     address_of: Callable[[Request], str] = lambda request: str(request.getClientAddress().host)
+
+    pass_on: PassOn = lambda _request, _sid, _unknown: False
 
     def check_origin(self, request: Request) -> None:
         """Refuse a foreign page; set the headers that let an allowed one read the answer."""
@@ -215,17 +223,24 @@ class EngineResource(Resource):
         return self._poll(request, socket)
 
     def _find(self, request: Request, sid: str) -> Socket | None:
-        """The socket of a request, or None when the request got the last words of a closed one."""
+        """The socket of a request; None when the request is answered otherwise, now or later."""
         socket = self._server.find(sid)
         if socket is not None:
             if _single(request, b"EIO") != "4":
                 raise Refusal(*BAD_REQUEST)
             return socket
         last_words = self._server.last_words(sid) if request.method == b"GET" else None
-        if last_words is None:
-            raise Refusal(*SESSION_UNKNOWN)
-        _answer_poll(request, last_words)
+        if last_words is not None:
+            _answer_poll(request, last_words)
+        else:
+            self._pass_on(request, sid)
         return None
+
+    def _pass_on(self, request: Request, sid: str) -> None:
+        """Have another daemon serve a request whose session is not here."""
+        unknown = Refusal(*SESSION_UNKNOWN)
+        if not self._door.pass_on(request, sid, partial(_refuse_later, Failure(unknown), request)):
+            raise unknown
 
     def _admit(self, request: Request, begin: Callable[[str], None]) -> int:
         """Call with the address of a new client, if it may come in."""
@@ -302,17 +317,18 @@ class EngineResource(Resource):
             switch_protocol(request, self._websockets.build(opening, opened))
 
         if sid:
-            switch(self._taking_over(request, sid))
+            socket = self._server.find(sid)
+            if socket is None:
+                self._pass_on(request, sid)
+            else:
+                switch(self._taking_over(request, socket))
             return NOT_DONE_YET
         return self._admit(
             request,
             lambda address: switch(lambda transport: self._server.open(transport, address)),
         )
 
-    def _taking_over(self, request: Request, sid: str) -> Opened:
-        socket = self._server.find(sid)
-        if socket is None:
-            raise Refusal(*SESSION_UNKNOWN)
+    def _taking_over(self, request: Request, socket: Socket) -> Opened:
         if _single(request, b"EIO") != "4":
             raise Refusal(*BAD_REQUEST)
 
