@@ -103,6 +103,8 @@ IN_DEMO = {
     "auth.previous_secret": "",
     "limits.connections": "0",
     "cluster.redis_url": "",
+    "cluster.peer_listen": "",
+    "cluster.emitters": "",
 }
 
 

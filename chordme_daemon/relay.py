@@ -38,7 +38,7 @@ TUNNEL_WITHIN_S: Final = 5.0
 LINGER_S: Final = 2.0
 MAX_PASSED: Final = 10_000
 # Longer than the other side keeps a connection idle, none is kept here.
-IDLE_S: Final = 30.0
+IDLE_S: Final = 30
 KEPT_CONNECTIONS: Final = 100
 
 _FOREIGN: Final = re.compile(r"[A-Za-z0-9_-]{20}([A-Za-z0-9_-]{8})")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     UNIXClientEndpoint,
@@ -153,9 +153,9 @@ class Link:
     def stop(self) -> Deferred[Any]:
         """Leave; what is under way fails."""
         self._stopping = True
-        for waiting in self._channels.values():
+        channels, self._channels = self._channels, {}
+        for waiting in channels.values():
             _fail_all(waiting)
-        self._channels.clear()
         leaving = [service.stopService() for service in self._services if service.running]
         for connection in (self._commands, self._subscriber):
             if connection is not None:
@@ -197,15 +197,13 @@ class Link:
         return self.call("EVALSHA", script.digest, *rest).addErrback(forgotten)
 
     def subscribe(self, channel: bytes) -> Deferred[None]:
-        """Hear a channel from when this fires; stays so over lost connections."""
-        if channel in self._channels and not self._channels[channel]:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        if self._subscriber is None:
-            return fail(Unavailable())
-        self._channels.setdefault(channel, []).append(waiter)
-        self._subscriber.say("SUBSCRIBE", channel)
-        return waiter
+        """Hear a channel from when this fires; it stays so over lost connections."""
+        waiting = self._channels.setdefault(channel, [])
+        waiter: Deferred[None] = Deferred(waiting.remove)
+        waiting.append(waiter)
+        if self._subscriber is not None:
+            self._subscriber.say("SUBSCRIBE", channel)
+        return waiter.addTimeout(ANSWER_WITHIN_S, self._reactor, _as_unavailable)
 
     def unsubscribe(self, channel: bytes) -> None:
         """Hear a channel no more."""
@@ -292,10 +290,8 @@ class Link:
 
     def _confirmed(self, channel: bytes) -> None:
         waiting = self._channels.get(channel, [])
-        if waiting:
-            self._channels[channel] = []
-            for each in waiting:
-                each.callback(None)
+        while waiting:
+            waiting.pop().callback(None)
 
     def _hear(self, channel: bytes, data: bytes) -> None:
         if channel not in self._channels:
@@ -316,9 +312,13 @@ def _database(address: RedisAddress) -> tuple[int, ...]:
     return (address.database,) if address.database else ()
 
 
-def _fail_all(waiting: Sequence[Deferred[None]]) -> None:
-    for each in waiting:
-        each.errback(Unavailable())
+def _as_unavailable(_: object, __: float) -> Any:
+    raise Unavailable from None
+
+
+def _fail_all(waiting: list[Deferred[None]]) -> None:
+    while waiting:
+        waiting.pop().errback(Unavailable())
 
 
 def _endpoint(

@@ -54,6 +54,8 @@ class Replica:
         self._hinted = 0
         # Who is there, as the room was told: users, and one member of each.
         self._present: dict[str, Member] | None = None
+        # All join again, because Redis may have forgotten them: most of them were never away.
+        self._recounting = False
         self._pulling = False
         self._mending = False
 
@@ -94,7 +96,7 @@ class Replica:
                 if node != self._session.node:
                     self._displace(key)
             case Arrived(member, _) if self._present is not None:
-                if member.user not in self._present:  # else it is only Redis that forgot it
+                if not self._recounting or member.user not in self._present:
                     self.hear(message)
                 self._present[member.user] = member
             case Departed(member, _) if self._present is not None:
@@ -113,7 +115,8 @@ class Replica:
             self._present = _users(members)
 
     async def join_again(self) -> None:
-        """Be sure that Redis knows our members."""
+        """Be sure that Redis knows our members; `recount` follows when the others are, too."""
+        self._recounting = True
         for member in list(self.members.values()):
             arguments = (member.key, member.user, wire.encode_member(member), NO_LIMIT, 1)
             reply = await self._session.run(scripts.JOIN, self.room, *arguments)
@@ -123,6 +126,7 @@ class Replica:
     async def recount(self) -> None:
         """Tell the room who has come and gone while nothing was heard."""
         reply = await self._session.ask(scripts.MEMBERS, self.room)
+        self._recounting = False
         if not self.is_open or self._present is None:
             return
         before, now = self._present, _users(wire.members(reply))
@@ -167,8 +171,8 @@ class Replica:
         last = self._last
         asked = self.revision - 1 if last is not None else self.revision
         head, base, found = await self._session.ask(scripts.SINCE, self.room, asked)
-        entries = wire.entries(asked + 1, found) if base <= asked else []
-        if last is not None and entries[:1] != [last]:
+        entries = wire.entries(asked + 1, found) if base <= asked else ()
+        if last is not None and entries[:1] != (last,):
             await self.mend()
         else:
             await self.follow(asked, head, base, found)

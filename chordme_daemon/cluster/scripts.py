@@ -99,10 +99,16 @@ return {redis.call('GET', P .. 'password'), redis.call('SMEMBERS', P .. 'node:' 
 """
 )
 
+# grace in ms; whoever has not left is lost.
 END: Final = Script(
     _KEYS
     + _GUARD
+    + _MEMBERS
     + """
+for _, place in ipairs(redis.call('SMEMBERS', P .. 'node:' .. node)) do
+  local room, key = string.match(place, '^(%S+) (.*)$')
+  lose(room, key, now_ms() + ARGV[4])
+end
 redis.call('HDEL', P .. 'sessions', node)
 redis.call('HDEL', P .. 'peers', node)
 redis.call('ZREM', P .. 'nodes', node)

@@ -164,6 +164,6 @@ class Session:
         """Leave in good order."""
         if self._name:
             with suppress(ClusterUnavailable):  # the others will notice
-                await self.run(scripts.END)
+                await self.run(scripts.END, int(self._grace_s * 1000))
         self._name = ""
         self.available = False

@@ -120,16 +120,16 @@ def record(reply: Sequence[Any]) -> Record:
     found = Record(
         Snapshot() if snapshot is None else _decode_snapshot(snapshot),
         entries(base + 1, log),
-        [decode_note(note) for note in notes],
+        tuple(decode_note(note) for note in notes),
     )
     if found.revision != head or base > found.snapshot.revision:
         raise BadMessage("a log that does not fit")
     return found
 
 
-def entries(first: int, log: Sequence[bytes]) -> list[Entry]:
+def entries(first: int, log: Sequence[bytes]) -> Sequence[Entry]:
     """Entries of a log, by the revision of the first."""
-    return [decode_entry(revision, data) for revision, data in enumerate(log, first)]
+    return tuple(decode_entry(revision, data) for revision, data in enumerate(log, first))
 
 
 def _decode_snapshot(data: bytes) -> Snapshot:

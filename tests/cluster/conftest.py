@@ -10,6 +10,7 @@ from twisted.internet import reactor
 
 from chordme_daemon.cluster.interface import Draft, Entry
 from chordme_daemon.cluster.journal import Journal
+from tests.journeys.redis_server import RedisServer
 
 TEXT = 'la [Am] é\u2028 \U0001f3b8 "quoted"'
 
@@ -47,3 +48,20 @@ def open_journal(path: str) -> Iterator[OpenJournal]:
     yield open_
     for journal in journals:
         pytest_twisted.blockon(journal.close())
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis that nobody else uses."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), persistent=False) as server:
+        yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run what waits for a `subject` outside of the reactor, where one can wait."""
+    if "subject" not in pyfuncitem.fixturenames:
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    return True

@@ -1,13 +1,9 @@
 """What every cluster promises: the suite of `ICluster`, and those who pass it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-import attrs
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from twisted.internet.defer import ensureDeferred
 from zope.interface.verify import verifyObject
 
 from chordme_daemon.cluster.interface import (
@@ -25,11 +21,9 @@ from chordme_daemon.cluster.interface import (
     RoomFull,
     Snapshot,
 )
-from chordme_daemon.cluster.journal import Journal
-from chordme_daemon.cluster.local import LocalCluster
+from tests.cluster.subjects import Subject, draft, local, over_redis
+from tests.journeys.redis_server import RedisServer
 
-AT_MOST = 50
-STARTED_S = 1_794_484_800.0
 ADA_1 = Member("ada-1", "s:ada", "ada", "Ada")
 ADA_2 = Member("ada-2", "s:ada", "ada", "Ada")
 BOB = Member("bob-1", "i:5", 5)
@@ -39,75 +33,17 @@ TEXT_5 = Member("text-5", "s:5", "5")
 TAB = Member("s:eve/tab-1", "s:eve", "eve", "Eve", resumable=True)
 
 
-def draft(author: str = "ada-1", seq: int = 1, **fields: Any) -> Draft:
-    return Draft([12, "x"], author, seq, author, "ada", 1, **fields)
-
-
-@attrs.frozen
-class Subject:
-    """A cluster under test.
-
-    `wait` gives a Deferred's result, `settle` lets all be heard, `pass_s` lets time pass, and
-    `restarted` is the next daemon on what this one has kept.
-    """
-
-    cluster: Any
-    wait: Callable[[Deferred[Any]], Any]
-    settle: Callable[[], None]
-    pass_s: Callable[[float], None]
-    restarted: Callable[[], "Subject"]
-
-    def open(self, room: str) -> list[RoomEvent]:
-        """Open a room; where all that it hears will be."""
-        heard: list[RoomEvent] = []
-        self.wait(self.cluster.open(room, heard.append, Record))
-        return heard
-
-    def join(self, room: str, *members: Member) -> list[Participant]:
-        """Join one after the other; who is there then."""
-        participants: Sequence[Participant] = []
-        for member in members:
-            participants = self.wait(self.cluster.join(room, member, AT_MOST))
-        return list(participants)
-
-    def commit(self, room: str, head: int, *drafts: Draft) -> list[Entry] | None:
-        entries = self.wait(self.cluster.commit(room, head, drafts or (draft(seq=head + 1),)))
-        return None if entries is None else list(entries)
-
-    def record(self, room: str) -> Record:
-        record: Record = self.wait(self.cluster.read(room))
-        return record
-
-
-def result_of(deferred: Deferred[Any]) -> Any:
-    """The result of what needs no waiting."""
-    results: list[Any] = []
-    deferred.addBoth(results.append)
-    [result] = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
-
-
-def local(journal: Journal | None = None) -> Subject:
-    if journal is None:
-        journal = Journal(":memory:")
-        journal.open()
-    clock = Clock()
-    cluster = LocalCluster(journal, clock, lambda: STARTED_S + clock.seconds(), grace_s=15.0)
-    cluster.start()
-
-    def pass_s(seconds: float) -> None:
-        clock.advance(seconds)
-        cluster.tick()
-
-    return Subject(cluster, result_of, lambda: None, pass_s, lambda: local(journal))
-
-
-@pytest.fixture(params=[local])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    made: Subject = request.param()
-    return made
+@pytest.fixture(params=["local", "redis"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    if request.param == "local":
+        yield local()
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    server.command("FLUSHALL")
+    subjects: list[Subject] = []
+    yield over_redis(server, subjects)
+    for made in subjects:
+        made.wait(ensureDeferred(made.cluster.stop()))
 
 
 def test_it_provides_the_interface(subject: Subject) -> None:
@@ -234,10 +170,13 @@ def test_numbers_go_on_growing_after_a_restart(subject: Subject) -> None:
     subject.settle()
     subject.pass_s(5)
     after = subject.restarted()
-    heard += after.open("song")
+    heard += (told := after.open("song"))
     after.cluster.publish("song", note)
     after.settle()
-    assert [one for one in after.record("song").messages if isinstance(one, Note)] == heard[:3]
+    assert list(after.record("song").messages)[:3] == heard
+    numbers = [one.number or 0 for one in [*heard, *told] if isinstance(one, Note)]
+    assert len(numbers) == 4
+    assert numbers == sorted(set(numbers))
 
 
 # Being lost
