@@ -14,6 +14,7 @@ The house, and which way its imports point (down; never up, never round)::
     admin.py              songs on the admin site: to be seen, and put back
     web.py                the front door: resource trees, health, what demo mode serves
     app/                  what ChordMe means by its events
+        emitters.py       what a backend says to clients, by python-socketio's manager
         server.py         answers clients, one request at a time each
         answers.py        what each request does, and what it is answered
         editing.py        operations of current and legacy clients, and how these catch up

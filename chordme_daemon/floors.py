@@ -15,6 +15,7 @@ from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
+from chordme_daemon.app.emitters import Emitters
 from chordme_daemon.app.events import Fields, Permission
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
@@ -77,7 +78,14 @@ class Floors:
         self.records = Records(self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
-        self.app = self._build_app()
+        self.answers, self.app = self._build_app()
+        self.emitters = Emitters(
+            self.app,
+            self.answers,
+            self.rooms,
+            self.socketio.prepare,
+            may=config.cluster.emitters_may,
+        )
 
     def _build_relay(self) -> Relay | None:
         if self.redis is None or not self._config.cluster.peer_listen:
@@ -124,9 +132,13 @@ class Floors:
             peer_address=lambda: self.peer_address,
             trust=_authorities(cluster.redis_ca),
             journal=self.journal,
+            listeners={name.encode(): self._hear_emitter for name in cluster.emitters},
         )
 
-    def _build_app(self) -> App:
+    def _hear_emitter(self, data: bytes) -> None:
+        self.emitters.hear(data)  # built after the application
+
+    def _build_app(self) -> tuple[Answers, App]:
         auth, limits = self._config.auth, _limits(self._config)
         verifier = Verifier(
             [secret for secret in (auth.secret, auth.previous_secret) if secret],
@@ -152,7 +164,7 @@ class Floors:
             degraded = not self.cluster.available
             return payloads.connected(__version__, limits.announced, degraded=degraded)
 
-        return App(self._reactor, answers, access, greeting)
+        return answers, App(self._reactor, answers, access, greeting)
 
     def found_at(self, address: Any) -> None:
         """Hear where the listener for other daemons is."""
@@ -173,7 +185,15 @@ class Floors:
     @property
     def ticking(self) -> tuple[Any, ...]:
         """The parts that are to be ticked."""
-        return self.engine, self.websockets, self.socketio, self.app, self.cluster
+        return (
+            self.engine,
+            self.websockets,
+            self.socketio,
+            self.app,
+            self.cluster,
+            self.connections,
+            self.emitters,
+        )
 
     async def stop(self) -> None:
         """End, when the clients have left."""

@@ -289,7 +289,6 @@ class Daemon(Service):
                 part.tick()
             except Exception:  # the heartbeat of the rest must go on
                 self.log.failure("A tick failed")
-        self.floors.connections.forget()
 
     # Stopping
 

@@ -68,7 +68,7 @@ class Allowance:
                 limit=self._rate.count,
             )
 
-    def forget(self) -> None:
+    def tick(self) -> None:
         """Drop the keys whose buckets are full; cheap, and due once in a while."""
         now = self._clock.seconds()
         self._alone.forget(now)

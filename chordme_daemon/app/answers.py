@@ -115,6 +115,12 @@ class Answers:
             if seat.shadow is None:
                 room.tell_state(seat, "refused")
 
+    def put_out(self, client: Client, room_id: str) -> None:
+        """Take a client out of a room, if it is there, and tell it so."""
+        if room_id in client.seats:
+            self._stand_up(client, room_id)
+            client.connection.emit("room_left", payloads.room_left(room_id, "revoked"))
+
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
         self._cursors.forget(client)
@@ -139,7 +145,7 @@ class Answers:
     def tick(self) -> None:
         """Forget the buckets that are full again, and look after the rooms."""
         for allowance in self._allowances:
-            allowance.forget()
+            allowance.tick()
         self._rooms.tick()
 
     # Who somebody is
@@ -191,8 +197,7 @@ class Answers:
                 continue
             seat.permission = level
             if level < Permission.READ:
-                self._stand_up(client, room_id)
-                client.connection.emit("room_left", payloads.room_left(room_id, "revoked"))
+                self.put_out(client, room_id)
             else:
                 changed = payloads.permission_changed(room_id, level)
                 client.connection.emit("permission_changed", changed)

@@ -10,24 +10,23 @@
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from hashlib import sha1
 from typing import Any, Final
 
 import attrs
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     UNIXClientEndpoint,
     wrapClientTLS,
 )
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from chordme_daemon.cluster.address import RedisAddress
 from chordme_daemon.cluster.interface import ClusterUnavailable
@@ -51,40 +50,85 @@ class Script:
         return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-@implementer(IStreamClientEndpoint)
-@attrs.frozen(repr=False)
-class _Watched:
-    """An endpoint; says what keeps it from connecting, which `ClientService` keeps to itself."""
+class _Line:
+    """One connection, opened again whenever it is lost.
 
-    _name: str
-    _endpoint: IStreamClientEndpoint
-    _complain: Callable[[str], None]
+    `use(connection)` prepares each; what it fails with costs the connection. (Twisted's
+    `ClientService` does not bear a connection that is lost while it is prepared.)
+    """
 
-    def __repr__(self) -> str:
-        return self._name
+    def __init__(
+        self,
+        clock: Any,
+        endpoint: IStreamClientEndpoint,
+        make: Callable[[], Protocol],
+        use: Callable[[Any], Coroutine[Deferred[Any], Any, None]],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._endpoint = endpoint
+        self._factory = Factory.forProtocol(make)
+        self._factory.noisy = False
+        self._use = use
+        self._complain = complain
+        # Not the same for all daemons, or they would all come back at the same moment.
+        self._delay_s = backoffPolicy(0.1, 5.0, 1.5, jitter=lambda: random.uniform(0.0, 0.2))  # noqa: S311
+        self._attempts = 0
+        self._connection: Protocol | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._waiting: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
 
-    def connect(self, factory: Any) -> Deferred[IProtocol]:
-        """Try once."""
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._waiting = None
+        self._connecting = self._endpoint.connect(self._factory)
+        self._connecting.addCallbacks(self._made, self._not_made)
 
-        def failed(failure: Failure) -> Failure:
+    def stop(self) -> Deferred[None]:
+        """Disconnect; fires when all is over."""
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        if self._connection is not None:
+            self._connection.transport.abortConnection()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            if self._waiting is not None:
+                self._waiting.cancel()
+            stopped.callback(None)
+        return stopped
+
+    def _made(self, connection: Protocol) -> None:
+        self._connecting, self._connection = None, connection
+        connection.whenDisconnected().addCallback(self._lost)
+        ensureDeferred(self._use(connection)).addCallbacks(self._used, self._not_used)
+
+    def _used(self, _: None) -> None:
+        self._attempts = 0
+
+    def _not_used(self, failure: Failure) -> None:
+        failure.trap(ClusterUnavailable)
+        if self._connection is not None:
             self._complain(failure.getErrorMessage())
-            return failure
+            self._connection.transport.abortConnection()
 
-        connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connecting.addErrback(failed)
+    def _not_made(self, failure: Failure) -> None:
+        self._connecting = None
+        self._complain(failure.getErrorMessage())
+        self._go_on()
 
+    def _lost(self, connection: Protocol) -> None:
+        self._connection = None
+        self._complain(connection.end)
+        self._go_on()
 
-class _Connecting(Factory):
-    """Makes protocols."""
-
-    noisy = False
-
-    def __init__(self, make: Callable[[], IProtocol]) -> None:
-        self._make = make
-
-    def buildProtocol(self, addr: object) -> Any:
-        """One connection."""
-        return self._make()
+    def _go_on(self) -> None:
+        if self._stopped is not None:
+            self._stopped.callback(None)
+            return
+        self._attempts += 1
+        self._waiting = self._clock.callLater(self._delay_s(self._attempts), self.start)
 
 
 class Link:
@@ -123,32 +167,21 @@ class Link:
         self._was_deaf = True
         self._stopping = False
         self._complaint = ""
-        endpoint = _Watched(str(address), _endpoint(reactor, address, trust), self._complain)
-        self._services = [
-            self._service(endpoint, lambda: Protocol(reactor), self._use_commands),
-            self._service(endpoint, self._new_subscriber, self._use_subscriber),
+        endpoint = _endpoint(reactor, address, trust)
+        self._lines = [
+            _Line(reactor, endpoint, make, use, self._complain)
+            for make, use in (
+                (lambda: Protocol(reactor), self._use_commands),
+                (self._new_subscriber, self._use_subscriber),
+            )
         ]
-
-    def _service(self, endpoint: Any, make: Callable[[], Any], prepare: Any) -> ClientService:
-        def prepared(proxy: Any) -> Deferred[None]:
-            return ensureDeferred(prepare(proxy.itself))
-
-        # Not the same for all daemons, or they would all come back at the same moment.
-        policy = backoffPolicy(0.1, 5.0, 1.5, jitter=lambda: random.uniform(0.0, 0.2))  # noqa: S311
-        return ClientService(
-            endpoint,
-            _Connecting(make),
-            retryPolicy=policy,
-            clock=self._reactor,
-            prepareConnection=prepared,
-        )
 
     # Asked by the owner
 
     def start(self) -> None:
         """Connect, and stay connected."""
-        for service in self._services:
-            service.startService()
+        for line in self._lines:
+            line.start()
 
     def stop(self) -> Deferred[Any]:
         """Leave; what is under way fails."""
@@ -156,11 +189,7 @@ class Link:
         channels, self._channels = self._channels, {}
         for waiting in channels.values():
             _fail_all(waiting)
-        leaving = [service.stopService() for service in self._services if service.running]
-        for connection in (self._commands, self._subscriber):
-            if connection is not None:
-                connection.transport.abortConnection()
-        return gatherResults(leaving)
+        return gatherResults([line.stop() for line in self._lines])
 
     @property
     def up(self) -> bool:
@@ -246,10 +275,6 @@ class Link:
                 names = (address.username,) if address.username else ()
                 await protocol.ask("AUTH", *names, address.password)
             await protocol.ask("SELECT" if address.database else "PING", *_database(address))
-        except ClusterUnavailable as error:
-            self._complain(protocol.end or str(error))
-            protocol.transport.abortConnection()
-            raise
         finally:
             if timeout.active():
                 timeout.cancel()
@@ -266,7 +291,6 @@ class Link:
     def _lost_commands(self, protocol: Protocol) -> None:
         if self._commands is protocol:
             self._commands = None
-            self._complain(protocol.end)
             self._on_lost()
 
     async def _use_subscriber(self, protocol: Subscriber) -> None:

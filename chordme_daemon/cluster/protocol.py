@@ -6,7 +6,7 @@ not subscribe again. Nor are its replies' numbers guessed: what goes in comes ou
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import hiredis
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -72,11 +72,6 @@ class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed
         self.sent_at.append(self._clock.seconds())
         answer: Deferred[Any] = self.execute_command(*command)
         return answer.addErrback(_as_outcome)
-
-    @property
-    def itself(self) -> Self:
-        """This very object: `ClientService` hands out proxies."""
-        return self
 
     @property
     def waits_s(self) -> float:

@@ -121,7 +121,7 @@ class Decoder:
             if self._packet is not None:
                 raise PacketError("text while attachments are awaited")
             if data.startswith('2["'):  # nearly always: for the main namespace, no answer wanted
-                return Packet(EVENT, "/", _event(_json(data[1:])))
+                return Packet(EVENT, "/", _event(load_json(data[1:])))
             packet, wanted = _decode_text(data, self._awaited)
             if not wanted:
                 return packet
@@ -152,7 +152,7 @@ def _decode_text(text: str, awaited: Awaited) -> tuple[Packet, int]:
     if kind is ACK and not awaited(namespace, number):
         return Packet(kind, namespace, [], number), wanted
     rest = text[head.end() :]
-    payload = _json(rest) if rest else None
+    payload = load_json(rest) if rest else None
     if rest and payload is None:
         raise PacketError("null is no payload")
     return Packet(kind, namespace, _checked(kind, payload), number), wanted
@@ -193,7 +193,8 @@ def _event(payload: object) -> list[object]:
     return payload
 
 
-def _json(text: str) -> object:
+def load_json(text: str) -> object:
+    """The value of a JSON text, within the bounds above; raises `PacketError`."""
     try:
         if text.count("[") + text.count("{") > MAX_DEPTH:
             _check_depth(_outside_strings(text))
