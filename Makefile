@@ -21,6 +21,11 @@ check: $(VENV)/.installed-dev debian-packages npm-packages
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
 
+# The cluster's faults at length, with three seeds: some forty minutes.
+.PHONY: soak
+soak: $(VENV)/.installed-dev debian-packages npm-packages
+	CHORDME_SOAK=3 $(BIN)/python -m pytest -q -s tests/journeys/test_cluster_faults.py
+
 # The modules without I/O, clock or dice: every branch of them is tested.
 empty :=
 space := $(empty) $(empty)
