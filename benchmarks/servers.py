@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -75,10 +75,16 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def start(peer: str, core: int, secret: str, ping_ms: int, log: Path) -> Server:
-    """Start a peer on one core, and wait until it listens; what it prints goes to `log`."""
+def start(peer: str, core: int, secret: str, ping_ms: int, log: Path, *settings: str) -> Server:
+    """Start a peer on one core, and wait until it listens; what it prints goes to `log`.
+
+    `settings` are further ones of the daemon, or others in the place of those that it is given.
+    """
     port = _free_port()
-    command, environment = (_chordme if peer == CHORDME else _node_ws)(port, secret, ping_ms)
+    if peer == CHORDME:
+        command, environment = _chordme(port, secret, ping_ms, settings)
+    else:
+        command, environment = _node_ws(port, secret, ping_ms)
     with log.open("ab") as output, on_core(core):
         process = subprocess.Popen(
             command,
@@ -97,10 +103,12 @@ def start(peer: str, core: int, secret: str, ping_ms: int, log: Path) -> Server:
     return server
 
 
-def _chordme(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str, str]]:
+def _chordme(
+    port: int, secret: str, ping_ms: int, further: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
     twistd = str(Path(sys.executable).with_name("twistd"))
     command = [twistd, "--nodaemon", "--pidfile=", "chordme"]
-    for setting in (
+    settings = (
         f"server.listen=tcp:{port}:interface=127.0.0.1",
         "server.admin=",
         "limits.connections=0",
@@ -108,8 +116,11 @@ def _chordme(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str,
         "limits.members_per_room=10000",
         "limits.rooms_per_user=10000",
         "store.url=memory:",
-    ):
-        command += ["--set", setting]
+        *further,
+    )
+    last = dict(setting.split("=", 1) for setting in settings)
+    for name, value in last.items():
+        command += ["--set", f"{name}={value}"]
     environment = {
         "CHORDME_AUTH_SECRET": secret,
         "CHORDME_HEARTBEAT_PING_INTERVAL": f"{ping_ms / 1000:g}",

@@ -20,6 +20,7 @@ from typing import Any, Final
 import orjson
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, succeed
+from twisted.internet.task import Clock
 
 from chordme_daemon import ot
 from chordme_daemon.app.document import Document, Proposal
@@ -80,13 +81,13 @@ class NoCluster:
 def commit_us(text: str, lag: int, count: int) -> float:
     """An operation that is so many revisions behind: checked, transformed, applied, heard."""
 
-    def prepare(*_: object, **__: object) -> Any:
-        raise AssertionError("nobody is in the room")
+    def never(*_: object, **__: object) -> Any:
+        raise AssertionError("nobody is in the room, and nothing is lost")
 
-    room = Room("song", prepare, time.time)
+    room = Room("song", never, time.time, bring_back=never)
     room.document = Document(Record(Snapshot(0, text)))
     cluster: Any = NoCluster(room)
-    documents = Documents(cluster)
+    documents = Documents(cluster, Clock())
     for number in range(lag):
         proposal = Proposal(ot.insertion(number, "y"), number, "b", number + 1, "b", 1, 0)
         documents.submit(room, proposal)

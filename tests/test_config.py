@@ -124,7 +124,9 @@ class TestLegacyNames:
     @pytest.mark.parametrize("name", ["REDIS_URL", "REDISCLOUD_URL"])
     def test_the_command_line_beats_it_with_nothing(self, name):
         environ = {name: "redis://h", **KEYED}
-        assert configured(environ=environ, overrides=["cluster.redis_url="]).cluster.redis_url is None
+        assert (
+            configured(environ=environ, overrides=["cluster.redis_url="]).cluster.redis_url is None
+        )
 
     @pytest.mark.parametrize(
         ("legacy", "name", "ini", "expected"),

@@ -1,13 +1,15 @@
 """How much clients may ask for, of this daemon or of all that act as one.
 
 Where there are several, the buckets are theirs together; a daemon that cannot reach the others
-counts alone. One that was told a moment ago that there is much left in a bucket does not wait for
-the answer again: what it takes is counted all the same.
+counts alone. As long as less than half of a bucket is spent, a small part of it is taken
+beforehand, so that not every request has to ask; what is not needed soon is given back.
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,13 +17,22 @@ from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.app.limits import Budget, Rate
 from chordme_daemon.cluster.interface import ClusterUnavailable
 
-# Takes one of a bucket: its name, the rate's count and seconds. For how long to wait, and how much
-# of it is spent; fails with `ClusterUnavailable`.
-Share = Callable[[str, int, float], Coroutine[Deferred[Any], Any, tuple[float, float]]]
+# Takes from a bucket of all: its name, the rate's count and seconds, how many to give back, how
+# many are wanted. For how long to wait for the first, and how many were taken: all if less than
+# half of the bucket is spent, else one or none. Fails with `ClusterUnavailable`.
+Share = Callable[[str, int, float, int, int], Coroutine[Deferred[Any], Any, tuple[float, int]]]
 
-# So long an answer says something, if not more than this part of the bucket is spent.
-FRESH_S: Final = 1.0
-MUCH_SPENT: Final = 0.5
+# So long it is kept what was taken beforehand, which is this part of a bucket.
+KEEP_S: Final = 1.0
+PART: Final = 0.1
+
+
+@attrs.define
+class _Store:
+    """What was taken of one bucket beforehand, and until when it is kept."""
+
+    left: int
+    until: float
 
 
 class Allowance:
@@ -35,28 +46,39 @@ class Allowance:
         self._clock = clock
         self._share = share if rate.count else None
         self._alone = Budget(rate)
-        # Until when there is much left.
-        self._plenty: dict[str, float] = {}
+        self._beforehand = 1 + int(rate.count * PART)
+        self._stores: dict[str, _Store] = {}
 
     def spend(self, key: str) -> "float | Deferred[float]":
         """Take one: 0.0 if there was one, else the seconds until there is; then none is taken."""
         now = self._clock.seconds()
+        alone_s = self._alone.spend(key, now)
         if self._share is None:
-            return self._alone.spend(key, now)
-        asking = ensureDeferred(self._ask(self._share, key))
-        return 0.0 if self._plenty.get(key, now) > now else asking
+            return alone_s
+        store = self._stores.get(key)
+        if store is not None and store.left and now < store.until:
+            store.left -= 1
+            return 0.0
+        return ensureDeferred(self._ask(self._share, key, alone_s))
 
-    async def _ask(self, share: Share, key: str) -> float:
-        alone_s = self._alone.spend(key, self._clock.seconds())
+    async def _ask(self, share: Share, key: str, alone_s: float) -> float:
         try:
-            wait_s, spent = await share(f"{self._name}:{key}", self._rate.count, self._rate.per_s)
+            wait_s, taken = await self._exchange(share, key, self._beforehand)
         except ClusterUnavailable:
             return alone_s
-        if spent <= MUCH_SPENT:
-            self._plenty[key] = self._clock.seconds() + FRESH_S
-        else:
-            self._plenty.pop(key, None)
+        if taken > 1:
+            self._stores[key] = _Store(taken - 1, self._clock.seconds() + KEEP_S)
         return wait_s
+
+    async def _give_back(self, share: Share, key: str) -> None:
+        with suppress(ClusterUnavailable):  # then it comes back by itself, with time
+            await self._exchange(share, key, 0)
+
+    async def _exchange(self, share: Share, key: str, wanted: int) -> tuple[float, int]:
+        store = self._stores.pop(key, None)
+        unused = store.left if store is not None else 0
+        rate = self._rate
+        return await share(f"{self._name}:{key}", rate.count, rate.per_s, unused, wanted)
 
     def check(self, wait_s: float) -> None:
         """Refuse a request that would have to wait."""
@@ -69,8 +91,9 @@ class Allowance:
             )
 
     def tick(self) -> None:
-        """Drop the keys whose buckets are full; cheap, and due once in a while."""
+        """Give back what was not needed, and forget full buckets; due once a second."""
         now = self._clock.seconds()
         self._alone.forget(now)
-        if self._plenty:
-            self._plenty = {key: until for key, until in self._plenty.items() if until > now}
+        if self._share is not None:
+            for key in [key for key, store in self._stores.items() if now >= store.until]:
+                ensureDeferred(self._give_back(self._share, key))

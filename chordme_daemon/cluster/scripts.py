@@ -327,17 +327,21 @@ return {'ok'}
 """
 )
 
-# bucket, requests, window in us -> for how long to wait, and how much is spent then, both in us.
+# bucket, requests, window in us, how many to give back, how many are wanted
+# -> for how long to wait for the first, in us, and how many were taken: all of them, as long as
+# less than half of the bucket is spent.
 SPEND: Final = Script(
     """
-local key, count, window = KEYS[1] .. 'rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local key, cost, window = KEYS[1] .. 'rate:' .. ARGV[1], ARGV[3] / ARGV[2], tonumber(ARGV[3])
+local wanted = tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local spent = math.max(tonumber(redis.call('GET', key) or 0) - now, 0)
-local lacking = spent + window / count - window
-if lacking > 0 then return {math.ceil(lacking), math.ceil(spent)} end
-spent = spent + window / count
+local spent = math.max(tonumber(redis.call('GET', key) or 0) - now - ARGV[4] * cost, 0)
+local taken = math.min(wanted, spent <= window / 2 and wanted or 1)
+local lacking = wanted > 0 and spent + cost - window or 0
+if lacking > 0 then taken = 0 end
+spent = spent + taken * cost
 redis.call('SET', key, string.format('%.3f', now + spent), 'PX', math.ceil(spent / 1000) + 1)
-return {0, math.ceil(spent)}
+return {math.ceil(math.max(lacking, 0)), taken}
 """
 )

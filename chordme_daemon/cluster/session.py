@@ -154,11 +154,16 @@ class Session:
             address = found.decode() if found else None
         return address
 
-    async def spend(self, bucket: str, count: int, per_s: float) -> tuple[float, float]:
-        """Take one of a bucket: for how many seconds to wait, and how much of it is spent."""
-        window_us = int(per_s * 1e6)
-        wait_us, spent_us = await self.ask(scripts.SPEND, bucket, count, window_us)
-        return wait_us / 1e6, spent_us / window_us
+    async def spend(
+        self, bucket: str, count: int, per_s: float, unused: int, wanted: int
+    ) -> tuple[float, int]:
+        """Give some back to a bucket, and take others: all, one, or none.
+
+        For how many seconds to wait for the first of them, and how many were taken.
+        """
+        arguments = (bucket, count, int(per_s * 1e6), unused, wanted)
+        wait_us, taken = await self.ask(scripts.SPEND, *arguments)
+        return wait_us / 1e6, taken
 
     async def end(self) -> None:
         """Leave in good order."""

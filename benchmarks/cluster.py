@@ -1,0 +1,160 @@
+"""What a cluster costs: commits and deliveries over one Redis, by one instance and by two.
+
+    .venv/bin/python -m benchmarks.cluster --yardstick FOLDER [--json FILE]
+
+FOLDER holds a built `loadgen`; redis-server is needed. The Redis, the instances and what drives
+them share the machine's cores: the figures to trust are CPU times. Medians of three runs.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import jwt
+
+from benchmarks import loadgen, servers
+from benchmarks.loadgen import Scenario
+from benchmarks.servers import CHORDME, Server
+from tests.journeys.redis_server import RedisServer
+
+RUNS: Final = 3
+SECONDS: Final = 2.0
+ROOM_SIZES: Final = (2, 10, 100)
+PING_MS: Final = 25_000
+Row = dict[str, object]
+
+
+def main() -> int:
+    """Measure both, and print them as Markdown."""
+    parser = argparse.ArgumentParser(description="Measure instances over one Redis.")
+    parser.add_argument("--yardstick", type=Path, required=True, help="folder with a built loadgen")
+    parser.add_argument("--json", type=Path, help="where the figures go as well")
+    options = parser.parse_args()
+    program = options.yardstick.resolve() / "loadgen"
+    if not os.access(program, os.X_OK):
+        parser.error(f"there is no program {program}: build it first")
+    commits = [
+        _commits("one", ["a"]),
+        _commits("two, two songs", ["a", "b"]),
+        _commits("two, one song", ["a", "a"]),
+    ]
+    deliveries = [
+        _deliveries(program, members, instances, over_redis=over_redis)
+        for members in ROOM_SIZES
+        for instances, over_redis in ((1, False), (1, True), (2, True))
+    ]
+    print(f"{_table(commits)}\n\n{_table(deliveries)}\n\n{servers.machine()}")
+    if options.json:
+        figures = {"machine": servers.machine(), "commits": commits, "deliveries": deliveries}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def _table(rows: list[Row]) -> str:
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _commits(name: str, rooms: list[str]) -> Row:
+    """Commits one after the other, by a process for each of the rooms."""
+    runs = []
+    for _ in range(RUNS):
+        with _redis() as redis:
+            workers = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "benchmarks.committer", redis.url, room],
+                    cwd=servers.ROOT,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                for room in rooms
+            ]
+            runs.append([json.loads(worker.communicate()[0]) for worker in workers])
+    return {
+        "instances": name,
+        "commits a second": round(median(sum(one["per_s"] for one in run) for run in runs)),
+        "p50 ms": median(one["p50_ms"] for run in runs for one in run),
+        "p99 ms": median(one["p99_ms"] for run in runs for one in run),
+        "tries a commit": median(one["tries"] for run in runs for one in run),
+    }
+
+
+def _deliveries(program: Path, members: int, instances: int, *, over_redis: bool) -> Row:
+    """1,000 connections for each instance, in rooms of their own; cursors, as fast as it goes."""
+    runs = []
+    for _ in range(RUNS):
+        with ExitStack() as stack:
+            redis = stack.enter_context(_redis()) if over_redis else None
+            runs.append(_delivered(stack, program, members, instances, redis))
+    return {
+        "instances": instances,
+        "Redis": "yes" if over_redis else "no",
+        "members a room": members,
+        **{name: round(median(run[name] for run in runs), 2) for name in runs[0]},
+    }
+
+
+def _delivered(
+    stack: ExitStack, program: Path, members: int, instances: int, redis: RedisServer | None
+) -> dict[str, float]:
+    secret = secrets.token_urlsafe(48)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
+    settings = ("store.url=", f"cluster.redis_url={redis.url}") if redis is not None else ()
+    running = []
+    for number in range(instances):
+        log = folder / f"{number}.log"
+        running.append(servers.start(CHORDME, number, secret, PING_MS, log, *settings))
+        stack.callback(running[-1].stop)
+
+    def drive(number: int, server: Server) -> dict[str, float]:
+        # Rooms are named by their numbers: another user, and so another claim, cannot part them.
+        claims = {"user_id": number + 1, "exp": int(time.time()) + 24 * 3600}
+        token = jwt.encode(claims, secret, algorithm="HS256")
+        scenario = Scenario("x", "fanout", 1000, members, "cursor_update", seconds=SECONDS)
+        [sample] = loadgen.run(program, (number + 1) % 2, scenario, server, token)
+        return sample
+
+    commands = _commands(redis)
+    with ThreadPoolExecutor() as pool:
+        samples = list(pool.map(drive, range(instances), running))
+    deliveries = sum(sample["deliveries"] for sample in samples)
+    return {
+        "deliveries a second": deliveries / SECONDS,
+        "CPU µs a delivery": median(sample["cpu_us_per_del"] for sample in samples),
+        "Redis commands a delivery": (_commands(redis) - commands) / deliveries,
+        "missing": sum(sample["missing"] for sample in samples),
+    }
+
+
+def _commands(redis: RedisServer | None) -> int:
+    """How many commands a Redis has done so far."""
+    if redis is None:
+        return 0
+    stats = redis.command("INFO", "stats")
+    text = stats.decode() if isinstance(stats, bytes) else str(stats)
+    [line] = [line for line in text.splitlines() if line.startswith("total_commands_processed:")]
+    return int(line.partition(":")[2])
+
+
+@contextmanager
+def _redis() -> Iterator[RedisServer]:
+    with (
+        tempfile.TemporaryDirectory(prefix="redis-") as folder,
+        RedisServer(Path(folder)) as redis,
+    ):
+        yield redis
+
+
+if __name__ == "__main__":
+    sys.exit(main())
