@@ -35,11 +35,13 @@ setup(
     extras_require={
         "test": [
             "coverage>=7.4",
+            "flask-socketio>=5.5",
             "hypothesis>=6.100",
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "pytest-twisted>=1.14",
-            "python-socketio[client]>=5.12",
+            "python-socketio[client]>=5.15.1",
+            "redis>=5.0",
             "websocket-client>=1.7",
         ],
         "lint": ["import-linter>=2.0", "mypy>=1.11", "mypy-zope>=1.0.5", "ruff>=0.6"],

@@ -1,0 +1,113 @@
+"""A Flask backend speaks to those in a room, as it did before, over Redis."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio
+
+from tests.journeys.conftest import _missing
+from tests.journeys.daemon import Daemon, token, wait_until
+from tests.journeys.redis_server import RedisServer
+
+pytestmark = pytest.mark.journey
+
+# What a backend's owner writes, to the letter.
+FLASK = """
+import sys
+from flask import Flask
+from flask_socketio import SocketIO
+url, sid = sys.argv[1:]
+backend = SocketIO(Flask(__name__), message_queue=url)
+backend.emit("room_message", {"message": "from Flask"}, room="song-1")
+backend.emit("news", ("a", 2))
+"""
+MANAGER = """
+import sys
+import socketio
+url, sid = sys.argv[1:]
+manager = socketio.RedisManager(url, write_only=True)
+manager.emit("room_message", {"message": "from a manager"}, room="song-1")
+manager.enter_room(sid, "/", "vip")
+manager.emit("news", "for a few", room="vip")
+manager.emit("document_state", {"text": ""}, room="song-1")
+manager.close_room("song-1", "/")
+"""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        _missing("redis-server", "apt-get install redis-server")
+    with RedisServer(tmp_path) as redis:
+        yield redis
+
+
+class Member:
+    """One who is in song-1, by python-socketio's own client."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+        self.client = socketio.Client()
+        self.client.on("*", lambda *event: self.heard.append(event))
+        self.client.connect(daemon.url, auth={"token": token("ada")})
+        wait_until(lambda: any(event[0] == "authenticated" for event in self.heard), "the token")
+        assert self.client.call("join_room", {"room_id": "song-1"})["ok"]
+        self.heard.clear()
+
+    def hears(self, *event: object) -> None:
+        """Wait until this was heard."""
+        wait_until(lambda: event in self.heard, f"{event}; heard {self.heard}")
+
+
+def run(program: str, redis: RedisServer, member: Member) -> None:
+    """Run a backend's program to its end."""
+    command = [sys.executable, "-c", program, redis.url, member.client.get_sid()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_flask_socketio_and_a_manager_reach_the_members_on_every_instance(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    settings = {
+        "store.url": None,
+        "limits.connections": 0,
+        "cluster.redis_url": redis.url,
+        "cluster.emitters": "flask-socketio socketio",
+        "cluster.emitters_may": "emit enter_room close_room",
+    }
+    with (
+        Daemon(tmp_path / "one.log", settings) as one,
+        Daemon(tmp_path / "other.log", settings) as other,
+    ):
+        members = [Member(one), Member(other)]
+        run(FLASK, redis, members[0])
+        for member in members:
+            member.hears("room_message", {"message": "from Flask"})
+            member.hears("news", "a", 2)
+        run(MANAGER, redis, members[0])
+        members[0].hears("news", "for a few")
+        for member in members:
+            member.hears("room_message", {"message": "from a manager"})
+            member.hears("room_left", {"room_id": "song-1", "reason": "revoked"})
+        assert not any(event[1:] == ("for a few",) for event in members[1].heard)
+        for member in members:
+            assert not any(event[0] == "document_state" for event in member.heard)
+            assert len(member.heard) == len({str(event) for event in member.heard})
+            member.client.disconnect()
+
+
+def test_nobody_is_listened_to_unless_asked_for(redis: RedisServer, tmp_path: Path) -> None:
+    settings = {"store.url": None, "cluster.redis_url": redis.url}
+    with Daemon(tmp_path / "daemon.log", settings) as daemon:
+        member = Member(daemon)
+        run(FLASK, redis, member)
+        assert redis.command("PUBSUB", "NUMSUB", "flask-socketio", "socketio")[1::2] == [0, 0]
+        assert member.client.call("ping")["ok"]
+        assert member.heard == []
+        member.client.disconnect()
