@@ -39,6 +39,7 @@ The house, and which way its imports point (down; never up, never round)::
         journal.py        its memory on disk (SQLite), or none
         redis.py          a cluster held together by one Redis
         replica.py        one room as it was heard, and how it stays what the log says
+        presence.py       who is in a room, of all daemons
         session.py        the right to write, and what daemons know of each other
         scripts.py        what is done in Redis at one stroke
         wire.py           what is kept in Redis and said in its channels; nothing is trusted

@@ -218,8 +218,6 @@ class Answers:
                 raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
             seat = _seat(client, identity, level)
         room, participants = await self._rooms.join(request.room_id, seat)
-        # What it sent over another connection is to be in what it is told now, or never to be.
-        await room.settled(seat.member.key)
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
             return Answer()

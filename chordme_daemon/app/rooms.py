@@ -79,6 +79,8 @@ class Rooms:
         try:
             if room.document is None:
                 await self._open(room)
+            # What it sent over another connection is to be in what it is told now, or never to be.
+            await room.settled(seat.member.key)
             most = self._capacity.members_per_room
             return room, await self._cluster.join(room_id, seat.member, most)
         except Exception as error:

@@ -30,7 +30,6 @@ from chordme_daemon.cluster.interface import (
     Note,
     Participant,
     Record,
-    RoomFull,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
@@ -84,6 +83,8 @@ class RedisCluster:
         self._journal = journal
         self._listeners = dict(listeners or {})
         self._rooms: dict[str, Replica] = {}
+        # Members that said goodbye while Redis could not be told.
+        self._gone: set[str] = set()
         self._compare_at = 0.0
         self._recount_at: float | None = None
         self.session = Session(
@@ -141,7 +142,7 @@ class RedisCluster:
 
     def open(self, room: str, hear: Hear, held: Callable[[], Record]) -> Deferred[Record]:
         """Hear a room from now on."""
-        return ensureDeferred(self._open(Replica(room, hear, held, self.session)))
+        return ensureDeferred(self._open(Replica(room, hear, held, self.session, self._reactor)))
 
     def close(self, room: str) -> None:
         """Hear a room no more."""
@@ -159,7 +160,7 @@ class RedisCluster:
     def leave(self, room: str, member: Member, *, lost: bool = False) -> None:
         """Take a member out of a room."""
         if room in self._rooms:
-            self._rooms[room].members.pop(member.key, None)
+            self._rooms[room].presence.members.pop(member.key, None)
         self._unanswered(self._leave(room, member.key, lost=lost))
 
     def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
@@ -261,17 +262,17 @@ class RedisCluster:
     async def _join(self, replica: Replica, member: Member, at_most: int) -> list[Participant]:
         if not self.available:
             raise ClusterUnavailable
-        arguments = (member.key, member.user, wire.encode_member(member), at_most, 0)
-        reply = await self.session.run(scripts.JOIN, replica.room, *arguments)
-        if reply[0] == b"full":
-            raise RoomFull
-        members = wire.members(reply[1])
-        replica.joined(member, members)
+        members = await replica.presence.join(member, at_most)
+        self._gone.discard(_place(replica.room, member.key))
         return wire.participants(members)
 
     async def _leave(self, room: str, key: str, *, lost: bool) -> None:
         grace_ms = int(self._grace_s * 1000)
-        await self.session.run(scripts.LEAVE, room, key, int(lost), grace_ms)
+        try:
+            await self.session.run(scripts.LEAVE, room, key, int(lost), grace_ms)
+        except ClusterUnavailable:
+            if not lost:
+                self._gone.add(_place(room, key))
 
     async def _memberships(self, key: str) -> Mapping[str, int]:
         reply = await self.session.ask(scripts.MEMBERSHIPS, key)
@@ -291,19 +292,24 @@ class RedisCluster:
         except wire.BadMessage:
             self.dropped += 1
             return
-        if replica.take(message):
+        if isinstance(message, wire.Changed | wire.Moved):
+            replica.presence.take(message)
+        elif replica.take(message):
             self._unanswered(replica.pull())
 
     async def _begin(self, places: Sequence[str]) -> None:
         """A session begins: whatever has happened meanwhile, be up to date with it."""
         for replica in self._open_rooms():
             await replica.verify()
-            await replica.join_again()
+            await replica.presence.join_again()
         self._recount_at = self._reactor.seconds() + RECOUNT_AFTER_S
-        ours = {f"{room} {key}" for room, one in self._rooms.items() for key in one.members}
+        ours = {
+            _place(room, key) for room, one in self._rooms.items() for key in one.presence.members
+        }
+        gone, self._gone = self._gone, set()
         for place in set(places) - ours:
             room, _, key = place.partition(" ")
-            await self._leave(room, key, lost=True)
+            await self._leave(room, key, lost=place not in gone)
 
     def _open_rooms(self) -> list[Replica]:
         return [replica for replica in self._rooms.values() if replica.is_open]
@@ -320,7 +326,7 @@ class RedisCluster:
 
     async def _recount(self) -> None:
         for replica in self._open_rooms():
-            await replica.recount()
+            await replica.presence.recount()
 
     async def _compare(self) -> None:
         """Compare the heads, and catch up where they differ."""
@@ -343,3 +349,8 @@ class RedisCluster:
                 self.log.failure("Something with Redis failed", failure)
 
         ensureDeferred(work).addErrback(failed)
+
+
+def _place(room: str, key: str) -> str:
+    """How scripts name a member in a room."""
+    return f"{room} {key}"

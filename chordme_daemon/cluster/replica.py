@@ -9,24 +9,21 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from chordme_daemon.cluster import scripts, wire
 from chordme_daemon.cluster.interface import (
-    Arrived,
-    Departed,
-    Displaced,
     Entry,
     Hear,
-    Member,
     Note,
     Record,
     Replaced,
 )
+from chordme_daemon.cluster.presence import Presence
 from chordme_daemon.cluster.session import Session
 
 MAX_TRIES: Final = 5
-NO_LIMIT: Final = 10**9
 
 
 class Replica:
@@ -37,25 +34,27 @@ class Replica:
 
     log = Logger()
 
-    def __init__(self, room: str, hear: Hear, held: Callable[[], Record], session: Session) -> None:
+    def __init__(
+        self,
+        room: str,
+        hear: Hear,
+        held: Callable[[], Record],
+        session: Session,
+        clock: IReactorTime,
+    ) -> None:
         self.room = room
+        self.presence = Presence(room, hear, session, clock)
         self.hear = hear
         self.held = held
         # False until its record is read, and after it was closed.
         self.is_open = False
         self.revision = 0
-        # The members of this daemon.
-        self.members: dict[str, Member] = {}
         self._session = session
         # Heard before the record was read.
         self._early: list[Entry] = []
         # The last entry, if it is known, and the greatest revision that was ever spoken of.
         self._last: Entry | None = None
         self._hinted = 0
-        # Who is there, as the room was told: users, and one member of each.
-        self._present: dict[str, Member] | None = None
-        # All join again, because Redis may have forgotten them: most of them were never away.
-        self._recounting = False
         self._pulling = False
         self._mending = False
 
@@ -85,62 +84,16 @@ class Replica:
                     self.revision, self._last = self.held().revision, None
                     raise
 
-    def take(self, message: wire.Message) -> bool:
+    def take(self, message: Entry | Note) -> bool:
         """Hear what a channel said; whether something in between is missing."""
         match message:
             case Entry() if self.is_open:
                 self.advance([message])
             case Entry():
                 self._early.append(message)
-            case wire.Moved(key, node):
-                if node != self._session.node:
-                    self._displace(key)
-            case Arrived(member, _) if self._present is not None:
-                if not self._recounting or member.user not in self._present:
-                    self.hear(message)
-                self._present[member.user] = member
-            case Departed(member, _) if self._present is not None:
-                self._present.pop(member.user, None)
-                self.hear(message)
             case Note():
                 self.hear(message)
         return self.is_open and self._hinted > self.revision
-
-    # Presence
-
-    def joined(self, member: Member, members: Sequence[Member]) -> None:
-        """A member of this daemon has joined, and these are there."""
-        self.members[member.key] = member
-        if self._present is None:
-            self._present = _users(members)
-
-    async def join_again(self) -> None:
-        """Be sure that Redis knows our members; `recount` follows when the others are, too."""
-        self._recounting = True
-        for member in list(self.members.values()):
-            arguments = (member.key, member.user, wire.encode_member(member), NO_LIMIT, 1)
-            reply = await self._session.run(scripts.JOIN, self.room, *arguments)
-            if reply[0] == b"moved":
-                self._displace(member.key)
-
-    async def recount(self) -> None:
-        """Tell the room who has come and gone while nothing was heard."""
-        reply = await self._session.ask(scripts.MEMBERS, self.room)
-        self._recounting = False
-        if not self.is_open or self._present is None:
-            return
-        before, now = self._present, _users(wire.members(reply))
-        self._present = now
-        for user, member in before.items():
-            if user not in now:
-                self.hear(Departed(member, len(now)))
-        for user, member in now.items():
-            if user not in before:
-                self.hear(Arrived(member, len(now)))
-
-    def _displace(self, key: str) -> None:
-        if self.members.pop(key, None) is not None:
-            self.hear(Displaced(key))
 
     # The log
 
@@ -217,10 +170,6 @@ async def restore(session: Session, room: str, head: int, record: Record) -> boo
     """Give Redis a room's record, if that is its head; whether it was."""
     reply = await session.run(scripts.RESTORE, room, head, *wire.record_arguments(record))
     return bool(reply[0] == b"ok")
-
-
-def _users(members: Sequence[Member]) -> dict[str, Member]:
-    return {member.user: member for member in reversed(members)}
 
 
 def _shared(heard: Record, kept: Record) -> int:

@@ -10,7 +10,9 @@ KEYS[1] is the prefix of all keys:
     rooms:KEY           set     the rooms of a resumable member
     lost                sorted  "ROOM KEY" -> until when it is waited for, in ms
     room:ROOM           channel
-    room:ROOM:head      hash    revision, base (before the log's first), saved, joined, said
+    room:ROOM:head      hash    revision, base (before the log's first), saved (the snapshot's),
+                                joined, present and said (numbers of joins, of changes of who is
+                                there, and of the last note that was kept)
     room:ROOM:log       list    entries
     room:ROOM:snapshot  string
     room:ROOM:answered  hash    author -> the seq of the last operation
@@ -46,6 +48,11 @@ local function say(room, rest) redis.call('PUBLISH', P .. 'room:' .. room, openi
 """
 
 _MEMBERS: Final = """
+local function say_present(room, kind, member)
+  local users = redis.call('HLEN', of(room, 'users'))
+  local change = redis.call('HINCRBY', of(room, 'head'), 'present', 1)
+  say(room, kind .. member .. ',' .. users .. ',' .. change .. ']')
+end
 local function member_of(room, key)
   local found = redis.call('HGET', of(room, 'members'), key)
   if found then return string.match(found, '^(%d+) (%S+) (.*)$') end
@@ -60,7 +67,7 @@ local function remove(room, key)
   local user = cjson.decode(member)[2]
   if redis.call('HINCRBY', of(room, 'users'), user, -1) <= 0 then
     redis.call('HDEL', of(room, 'users'), user)
-    say(room, '"d",' .. member .. ',' .. redis.call('HLEN', of(room, 'users')) .. ']')
+    say_present(room, '"d",', member)
   end
 end
 local function lose(room, key, until_ms)
@@ -146,7 +153,8 @@ return {'ok', redis.call('HGETALL', P .. 'peers')}
 """
 )
 
-# room, key, user, member, the most users, whether it is said again -> the members.
+# room, key, user, member, the most users, whether it is said again -> the members, the number of
+# the last change of who is there, and whether that is the user's coming.
 JOIN: Final = Script(
     _KEYS
     + _GUARD
@@ -159,20 +167,20 @@ if at and at ~= node then
   redis.call('SREM', P .. 'node:' .. at, room .. ' ' .. key)
   say(room, '"m",' .. cjson.encode(key) .. ',' .. cjson.encode(node) .. ']')
 end
+local is_new = false
 if not at then
-  local is_new = redis.call('HEXISTS', of(room, 'users'), user) == 0
+  is_new = redis.call('HEXISTS', of(room, 'users'), user) == 0
   if is_new and redis.call('HLEN', of(room, 'users')) >= tonumber(ARGV[8]) then return {'full'} end
   order = redis.call('HINCRBY', of(room, 'head'), 'joined', 1)
   redis.call('HINCRBY', of(room, 'users'), user, 1)
-  if is_new then
-    say(room, '"a",' .. member .. ',' .. redis.call('HLEN', of(room, 'users')) .. ']')
-  end
+  if is_new then say_present(room, '"a",', member) end
   if cjson.decode(member)[5] then redis.call('SADD', P .. 'rooms:' .. key, room) end
 end
 redis.call('HSET', of(room, 'members'), key, order .. ' ' .. node .. ' ' .. member)
 redis.call('SADD', P .. 'node:' .. node, room .. ' ' .. key)
 redis.call('ZREM', P .. 'lost', room .. ' ' .. key)
-return {'ok', redis.call('HVALS', of(room, 'members'))}
+return {
+  'ok', redis.call('HVALS', of(room, 'members')), number(room, 'present'), is_new and 1 or 0}
 """
 )
 
@@ -254,11 +262,11 @@ return heads
 """
 )
 
-# room -> its members.
+# room -> its members, and the number of the last change of who is there.
 MEMBERS: Final = Script(
     _KEYS
     + """
-return redis.call('HVALS', of(ARGV[1], 'members'))
+return {redis.call('HVALS', of(ARGV[1], 'members')), number(ARGV[1], 'present')}
 """
 )
 

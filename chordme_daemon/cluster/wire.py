@@ -35,6 +35,14 @@ class BadMessage(Exception):
 
 
 @attrs.frozen
+class Changed:
+    """Who is there has changed, for the so-manieth time."""
+
+    number: int
+    event: Arrived | Departed
+
+
+@attrs.frozen
 class Moved:
     """A member has come back on another daemon."""
 
@@ -42,7 +50,7 @@ class Moved:
     node: str
 
 
-Message = Entry | Note | Arrived | Departed | Moved
+Message = Entry | Note | Changed | Moved
 
 
 def encode_draft(draft: Draft) -> bytes:
@@ -167,10 +175,10 @@ def decode_message(data: bytes, password: bytes) -> Message:
             return _entry(revision, entry)
         case ["n", bool(kept), list(note)]:
             return _note(note, kept=kept)
-        case ["a", list(member), int(count)]:
-            return Arrived(_member(member), count)
-        case ["d", list(member), int(count)]:
-            return Departed(_member(member), count)
+        case ["a", list(member), int(count), int(number)]:
+            return Changed(number, Arrived(_member(member), count))
+        case ["d", list(member), int(count), int(number)]:
+            return Changed(number, Departed(_member(member), count))
         case ["m", str(key), str(node)]:
             return Moved(key, node)
     raise BadMessage("a kind that is not known")

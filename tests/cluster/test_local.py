@@ -390,7 +390,7 @@ def test_whoever_hears_may_say_something_at_once(subject: Subject) -> None:
         heard.append(event)
         if isinstance(event, Departed):
             subject.cluster.publish("song", Note("room_message", {}, "nobody"))
-        if isinstance(event, Arrived) and event.member is not ADA_1:
+        if isinstance(event, Arrived) and event.member != ADA_1:
             # As one does who is too slow to be told of it.
             subject.cluster.leave("song", ADA_1)
 
