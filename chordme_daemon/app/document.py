@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import attrs
@@ -22,6 +23,9 @@ from chordme_daemon.cluster.interface import Draft, Entry, Record, Snapshot, Use
 # How far behind the head an operation may be based, and how much a client is told that it missed.
 MAX_LAG: Final = 1000
 MAX_REPLAY: Final = 256 * 1024
+PART_BYTES: Final = 48
+# How far behind a cursor may be, in all parts of the operations since then.
+MAX_CURSOR_PARTS: Final = 500
 MAX_TEXT: Final = 200_000
 # An entry is kept while it is young, or one of the last; there is an end to that, too.
 KEEP_ENTRIES: Final = 2000
@@ -73,6 +77,11 @@ class _Step:
     length: int
 
 
+def _is_short(steps: Sequence[_Step]) -> bool:
+    parts = accumulate(len(step.operation) for step in reversed(steps))
+    return all(count <= MAX_CURSOR_PARTS for count in parts)
+
+
 class Document:
     """One room's text, its log, and what was answered."""
 
@@ -114,7 +123,7 @@ class Document:
         entries = [step.entry for step in self._log[revision - self._base :]]
         parts = [part for entry in entries for part in entry.draft.operation]
         inserted = sum(len(part) for part in parts if isinstance(part, str))
-        return entries if inserted <= MAX_REPLAY else None
+        return entries if inserted + len(parts) * PART_BYTES <= MAX_REPLAY else None
 
     def history(self, revision: int) -> tuple[int, list[Entry]]:
         """All that is known of what came after a revision, and after which one it begins."""
@@ -126,10 +135,11 @@ class Document:
 
         `line` and `column` follow `offset`: without that they mean nothing elsewhere.
         """
-        if not self._base <= revision < self.revision:
+        steps = self._log[max(revision - self._base, 0) :]
+        if not self._base <= revision < self.revision or not _is_short(steps):
             return position
         carried = dict(position)
-        for step in self._log[revision - self._base :]:
+        for step in steps:
             for field in ("offset", "selectionStart", "selectionEnd"):
                 if isinstance(index := carried.get(field), int):
                     carried[field] = ot.transform_index(index, step.operation)
@@ -159,6 +169,11 @@ class Document:
             raise OutOfStep(Code.INVALID_OPERATION, "This seq was used before")
         return revision
 
+    def operation_at(self, revision: int, otherwise: ot.Operation) -> ot.Operation:
+        """The operation that led to a revision, if that is still in the log."""
+        index = revision - self._base - 1
+        return self._log[index].operation if index >= 0 else otherwise
+
     def check(self, proposal: Proposal) -> None:
         """Refuse a new operation that cannot be meant."""
         if not max(self._base, self.revision - MAX_LAG) <= proposal.base <= self.revision:
@@ -170,6 +185,11 @@ class Document:
             raise OutOfStep(Code.INVALID_OPERATION, "This does not follow your last operation")
         if ot.reach(proposal.operation) > self._length_at(proposal.base):
             raise OutOfStep(Code.INVALID_OPERATION, "This reaches beyond the end of the text")
+
+    def effort(self, proposal: Proposal) -> int:
+        """How many parts of operations have to be looked at to place one at the head."""
+        steps = self._log[max(proposal.base - self._base, 0) :]
+        return sum(len(proposal.operation) + len(step.operation) for step in steps)
 
     def place(self, proposal: Proposal) -> ot.Operation:
         """The operation as it is at the head."""

@@ -23,6 +23,8 @@ from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, I
 MAX_TRIES: Final = 5
 # The most operations of one commit.
 MAX_BATCH: Final = 100
+# The most parts of operations that are looked at in one turn of the reactor: some 20 ms.
+MAX_EFFORT: Final = 40_000
 # How long to wait for the cluster with what was acknowledged long ago.
 TRY_AGAIN_AFTER_S: Final = 1.0
 
@@ -50,6 +52,8 @@ class Documents:
                 answered.callback(revision)
                 return answered
             room.text.check(proposal)
+            if room.text.effort(proposal) > MAX_EFFORT:
+                raise OutOfStep(Code.STALE_REVISION, "This revision is not one of the last")
             submission = room.submissions[name_of(proposal)] = Submission(proposal)
             room.queue.append(submission)
         waiting: Deferred[int] = Deferred()
@@ -78,8 +82,7 @@ class Documents:
     async def _commit_all(self, room: Room) -> None:
         tries = 0
         while room.queue:
-            batch, room.queue = room.queue[:MAX_BATCH], room.queue[MAX_BATCH:]
-            batch, drafts = self._place(room, batch)
+            batch, drafts = self._place(room, self._next_batch(room))
             if not batch:
                 continue
             try:
@@ -102,6 +105,19 @@ class Documents:
                 refused = unavailable("Too many edits at once, try again")
                 room.settle(batch, Failure(refused))
         room.committing = False
+
+    def _next_batch(self, room: Room) -> list[Submission]:
+        """As many of those who wait as may be placed in one turn of the reactor; one at least."""
+        effort = count = parts = 0
+        for submission in room.queue[:MAX_BATCH]:
+            operation = submission.proposal.operation
+            effort += room.text.effort(submission.proposal) + count * len(operation) + parts
+            parts += len(operation)
+            if count and effort > MAX_EFFORT:
+                break
+            count += 1
+        batch, room.queue = room.queue[:count], room.queue[count:]
+        return batch
 
     def _place(
         self, room: Room, batch: Sequence[Submission]

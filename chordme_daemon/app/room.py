@@ -250,13 +250,13 @@ class Room:
                 self._send_due(seat, shadow, due)
                 continue
             updates = updates or [self._legacy_update(draft, part) for part in parts]
-            for number, emission in updates:
+            for number, _ in updates:
                 shadow.deliver(number)
-                self._deliver(seat, number, emission)
+            self._deliver(seat, updates)
 
     def update(self, seat: Seat) -> None:
-        """Tell a legacy client what it may be told by now."""
-        if seat.shadow is not None:
+        """Tell a legacy client what it may be told by now, if it is still here."""
+        if seat.shadow is not None and self.seats.get(seat.member.key) is seat:
             self._send_due(seat, seat.shadow, self._due(seat, seat.shadow))
 
     def _due(self, seat: Seat, shadow: Shadow) -> list[ot.Operation]:
@@ -266,9 +266,12 @@ class Room:
         return shadow.due() if seat.connection.queued_bytes <= BEHIND_BYTES else []
 
     def _send_due(self, seat: Seat, shadow: Shadow, due: Sequence[ot.Operation]) -> None:
+        updates = []
         for operation in due:
             draft = shadow.deliver(self._deliveries + 1)
-            self._deliver(seat, *self._legacy_update(draft, operation))
+            updates.append(self._legacy_update(draft, operation))
+        if updates:
+            self._deliver(seat, updates)
 
     def _legacy_update(self, draft: Draft | None, operation: ot.Operation) -> Update:
         """The next delivery; a repair is nobody's."""
@@ -277,17 +280,21 @@ class Room:
         payload = payloads.legacy_update(self.id, draft, operation, self._deliveries, at_ms)
         return self._deliveries, self._prepare("collaboration_update", payload)
 
-    def _deliver(self, seat: Seat, number: int, emission: Emission) -> None:
-        """Send something to a legacy client, and hear when it has seen it."""
-        seen = partial(seat.in_turn, partial(self._seen, seat, number))
+    def _deliver(self, seat: Seat, updates: Sequence[Update]) -> None:
+        """Send something to a legacy client, and hear when it has seen all of it."""
         if seat.echoes:
             # Its operations say what they have seen; the barrier is for when there are none.
-            seat.connection.send(emission)
-            seat.connection.barrier(seen)
-        else:
+            for _, emission in updates:
+                seat.connection.send(emission)
+            seat.connection.barrier(self._when_seen(seat, updates[-1][0]))
+            return
+        for number, emission in updates:
             # In front: what the client does between the two packets is as little as can be.
-            seat.connection.barrier(seen)
+            seat.connection.barrier(self._when_seen(seat, number))
             seat.connection.send(emission)
+
+    def _when_seen(self, seat: Seat, number: int) -> Callable[[], None]:
+        return partial(seat.in_turn, partial(self._seen, seat, number))
 
     def _seen(self, seat: Seat, number: int) -> None:
         if self.seats.get(seat.member.key) is seat:
@@ -308,10 +315,9 @@ class Room:
             return
         seat.shadow.reset()
         self._deliveries += 1
-        if reason != "joined":  # who has just come has sent nothing that was made on another text
-            seat.replacing = self._deliveries
+        seat.replacing = self._deliveries
         emission = self._prepare("document_state", state(delivery=self._deliveries))
-        self._deliver(seat, self._deliveries, emission)
+        self._deliver(seat, [(self._deliveries, emission)])
 
     def tick(self) -> None:
         """Look whether those who were too slow have caught up."""

@@ -12,7 +12,14 @@ from twisted.python.failure import Failure
 from chordme_daemon.app.document import Document
 from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.app.room import BringBack, Prepare, Room, Seat
-from chordme_daemon.cluster.interface import ICluster, Note, Participant, Record, RoomFull
+from chordme_daemon.cluster.interface import (
+    ClusterUnavailable,
+    ICluster,
+    Note,
+    Participant,
+    Record,
+    RoomFull,
+)
 
 # A snapshot is kept when so much has been edited, or nothing any more for so long.
 SAVE_AFTER_REVISIONS: Final = 200
@@ -84,7 +91,7 @@ class Rooms:
             most = self._capacity.members_per_room
             return room, await self._cluster.join(room_id, seat.member, most)
         except Exception as error:
-            if is_new:
+            if is_new and room.seats.get(seat.member.key) is seat:
                 self._remove(room, seat)
                 self._close_if_empty(room)
             if isinstance(error, RoomFull):
@@ -180,8 +187,13 @@ class Rooms:
         def settle(result: Record | Failure) -> None:
             waiting, room.opening = room.opening, []
             if isinstance(result, Record):
-                room.document = Document(result)
-                room.messages.extend(result.messages)
+                try:
+                    room.document = Document(result)
+                    room.messages.extend(result.messages)
+                except Exception:
+                    self.log.failure("What is kept of the song {room} is damaged", room=room.id)
+                    self._cluster.close(room.id)
+                    result = Failure(ClusterUnavailable())
             for each in waiting:
                 if isinstance(result, Failure):
                     each.errback(result)

@@ -11,6 +11,7 @@ from chordme_daemon.app.document import (
     KEEP_ENTRIES,
     KEEP_IDS_MS,
     KEEP_MS,
+    MAX_CURSOR_PARTS,
     MAX_ENTRIES,
     MAX_IDS,
     MAX_LAG,
@@ -168,6 +169,70 @@ def test_an_operation_whose_base_is_forgotten_meanwhile_is_refused() -> None:
         document.place(sent)
 
 
+# What is not in the log any more
+
+
+def kept(document: Document, *drafts: Draft) -> str:
+    """The text when the drafts are committed at the head, one after the other."""
+    for draft in drafts:
+        hear(document, Entry(document.revision + 1, draft))
+    return str(document.text)
+
+
+def lost(*operations: ot.Operation, author: str = "ada") -> list[Draft]:
+    """Operations of one author, each made on the text after those before."""
+    entries = [
+        entry(10, operation, author=author, client_id=author, seq=seq)
+        for seq, operation in enumerate(operations, 1)
+    ]
+    return [one.draft for one in entries]
+
+
+def test_lost_operations_follow_each_other_behind_what_others_did_instead() -> None:
+    document = Document(Record(Snapshot(0, "one two")))
+    hear(document, entry(1, ("zero ",), author="bob", client_id="bob", seq=1))
+    hear(document, entry(2, (12, "!"), author="bob", client_id="bob", seq=2))
+    drafts = document.carry_on(0, lost((3, " and"), (8, "a "), (10, -3)))
+    assert kept(document, *drafts) == "zero one and a !"
+    assert [draft.seq for draft in drafts] == [1, 2, 3]
+
+
+def test_what_another_has_brought_back_already_is_left_out() -> None:
+    document = Document(Record(Snapshot(0, "")))
+    drafts = lost(("a",), (1, "b"), (2, "c"))
+    hear(document, entry(1, ("x",), author="bob", client_id="bob", seq=1))
+    for draft in document.carry_on(0, drafts[:2]):
+        hear(document, Entry(document.revision + 1, draft))
+    hear(document, entry(4, ("y",), author="bob", client_id="bob", seq=2))
+    [left] = document.carry_on(0, drafts)
+    assert left.seq == 3
+    text = str(document.text)
+    assert kept(document, left) == text.replace("ab", "abc")
+    assert document.carry_on(0, drafts) == []
+
+
+def test_one_that_its_author_sent_again_meanwhile_is_left_out_of_the_middle() -> None:
+    document = Document(Record(Snapshot(0, "")))
+    first, second = lost(("a",)) + lost((1, "b"), author="bob")
+    again = attrs.evolve(second, operation=["b"])
+    hear(document, Entry(1, again))
+    [left] = document.carry_on(0, [first, second])
+    assert left.author == "ada"
+    assert sorted(kept(document, left)) == ["a", "b"]
+
+
+def test_behind_what_is_forgotten_nothing_can_be_brought_back() -> None:
+    document = Document(Record(Snapshot(5, "xxxxx")))
+    with pytest.raises(OutOfStep):
+        document.carry_on(4, lost(("a",)))
+
+
+def test_an_operation_of_the_log_is_found_by_its_revision() -> None:
+    document = Document(Record(Snapshot(2, "xx"), [entry(3, ("z",))]))
+    assert document.operation_at(3, ()) == ("z",)
+    assert document.operation_at(2, ("otherwise",)) == ("otherwise",)
+
+
 # What one has missed
 
 
@@ -183,8 +248,25 @@ def test_what_is_too_long_ago_or_too_much_is_not_told(monkeypatch: pytest.Monkey
     assert document.since(0) is None
     assert len(document.since(1) or ()) == MAX_LAG
     monkeypatch.setattr(module, "MAX_REPLAY", 10)
+    monkeypatch.setattr(module, "PART_BYTES", 0)
     assert document.since(MAX_LAG - 9) is not None
     assert document.since(MAX_LAG - 10) is None
+
+
+def test_many_parts_are_too_much_to_be_told_even_if_they_say_little() -> None:
+    parts = tuple(part for _ in range(200) for part in (1, "y"))
+    document = Document(Record(Snapshot(0, "x" * 400)))
+    for revision in range(1, 31):
+        hear(document, entry(revision, parts))
+    assert document.since(29) is not None
+    assert document.since(0) is None
+
+
+def test_the_effort_of_placing_is_that_of_all_parts_on_the_way() -> None:
+    document = heard(3)
+    assert document.effort(proposal(base=3)) == 0
+    near, far = document.effort(proposal(base=2)), document.effort(proposal(base=0))
+    assert far == 3 * near > 0
 
 
 def test_the_history_begins_as_early_as_it_is_known() -> None:
@@ -214,6 +296,16 @@ def test_a_cursor_is_carried_to_the_head() -> None:
     # A line and a column alone cannot be carried.
     assert document.carry({"line": 1, "column": 1}, 0) == {"line": 1, "column": 1}
     assert document.carry({"line": 0, "column": 0, "offset": 0}, 0)["offset"] == 0
+
+
+def test_a_cursor_from_long_ago_is_left_where_it_is() -> None:
+    document = heard(MAX_CURSOR_PARTS + 1)
+    cursor = {"line": 0, "column": 1, "offset": 1}
+    assert document.carry(cursor, 1) != cursor
+    assert document.carry(cursor, 0) == cursor
+    many = Document(Record(Snapshot(0, "x" * 1000)))
+    hear(many, entry(1, tuple(part for _ in range(MAX_CURSOR_PARTS) for part in (1, "y"))))
+    assert many.carry(cursor, 0) == cursor
 
 
 # Saving

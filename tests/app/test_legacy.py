@@ -186,6 +186,20 @@ def test_an_operation_that_is_sent_again_by_its_id_is_applied_once(house: House)
     assert submit(later, operation)[0][1]["revision"] == 2
 
 
+def test_an_id_that_is_used_again_for_something_else_names_another_operation(house: House) -> None:
+    first = house.member("ada")
+    submit(first, {**insert(0, "first"), "id": "1"})
+    first.hang_up()
+    page, other = house.member("ada"), house.member("bob")
+    other.heard()
+    submit(page, {**insert(0, "second "), "id": "1"})
+    assert song(house) == "second first"
+    [(_, update)] = [heard for heard in other.heard() if heard[0] == "collaboration_update"]
+    assert (update["operation"], update["operation_id"]) == (insert(0, "second "), None)
+    submit(page, {**insert(0, "second "), "id": "1"})
+    assert song(house) == "second second first"
+
+
 def test_an_id_that_is_under_way_is_answered_when_that_is(
     far_house: House, cluster: DistantCluster
 ) -> None:
@@ -256,3 +270,67 @@ def test_the_end_of_one_that_types_leaves_the_song_to_the_others(
     ada.hang_up()
     cluster.arrive()
     assert [name for name, _ in bob.heard()] == ["collaboration_update", "user_left"]
+
+
+def test_what_is_typed_before_the_first_text_has_come_is_not_meant_for_that(house: House) -> None:
+    submit(house.member("ada"), insert(0, "hello world"))
+    bob = house.client("bob")
+    bob.wire.writable = False
+    bob.emit("join_room", {"room_id": "song"})
+    bob.emit("collaboration_operation", {"room_id": "song", "operation": insert(5, "XYZ")})
+    bob.wire.writable = True
+    house.advance(1)
+    heard = bob.heard()
+    assert ("error", "stale_revision") in [(name, said.get("code")) for name, said in heard]
+    assert [said["text"] for name, said in heard if name == "document_state"] == ["hello world"]
+    assert song(house) == "hello world"
+    assert submit(bob, insert(5, "!"))[0][0] == "operation_confirmed"
+
+
+def test_joining_again_leaves_what_is_under_way_as_it_is(house: House) -> None:
+    ada, bob = house.member("ada"), house.member("bob")
+    submit(ada, insert(0, "one two"))
+    assert told(bob) == [insert(0, "one two")]
+    frozen(bob)
+    submit(ada, insert(0, "zero "))
+    # Bob has not seen that yet, joins again, and puts his word in front of "two".
+    bob.emit("join_room", {"room_id": "song"})
+    submit(bob, insert(4, "and "))
+    assert song(house) == "zero one and two"
+    bob.wire.writable = True
+    house.advance(1)
+    assert "document_state" not in bob.names()
+
+
+def test_a_large_edit_that_is_refused_is_not_taken_back_part_by_part(house: House) -> None:
+    submit(house.member("ada"), insert(0, "x" * 400))
+    reader = house.client("eve", rooms={"song": "read"})
+    reader.join()
+    reader.heard()
+    house.advance(1)
+    parts = [insert(number * 2, "y") for number in range(100)]
+    names = [name for name, _ in submit(reader, parts)]
+    assert names == ["document_state", "error"]
+    # Until it has that, nothing more is looked at.
+    frozen(reader)
+    submit(reader, parts)
+    reader.wire.writable = True
+    assert reader.names().count("document_state") <= 1
+    assert song(house) == "x" * 400
+
+
+def test_what_is_undone_in_a_room_that_was_left_is_not_told_in_the_next(house: House) -> None:
+    submit(house.member("ada"), insert(0, "hello"))
+    reader = house.client("eve", rooms={"song": "read"})
+    reader.join()
+    house.advance(1)
+    reader.heard()
+    reader.wire.writable = False
+    operation = {"room_id": "song", "operation": insert(0, "X")}
+    reader.emit("collaboration_operation", operation)
+    reader.emit("leave_room", {"room_id": "song"})
+    reader.emit("join_room", {"room_id": "song"})
+    reader.wire.writable = True
+    house.advance(1)
+    names = reader.names()
+    assert "collaboration_update" not in names[names.index("room_left") :]

@@ -220,6 +220,28 @@ def test_entries_that_come_while_the_room_opens_are_not_told_twice() -> None:
     assert heard(place) == []
 
 
+def test_a_song_that_is_damaged_is_unavailable_to_all_who_wait_and_nothing_is_left() -> None:
+    class DamagedCluster(LocalCluster):
+        opening: Deferred[Record]
+
+        def open(self, room: str, hear: Any, held: Any) -> Deferred[Record]:
+            super().open(room, hear, held)
+            self.opening = Deferred()
+            return self.opening
+
+    journal = Journal(":memory:")
+    journal.open()
+    cluster = DamagedCluster(journal, Clock(), lambda: STARTED_S)
+    all_rooms = rooms(cluster)
+    results = [pending(all_rooms.join("song", seat(key, key))) for key in ("1", "2")]
+    reaches_too_far = Entry(1, Draft([1_000_000, "x"], "elsewhere", 1, "tab", 1, 0))
+    cluster.opening.callback(Record(entries=[reaches_too_far]))
+    for [result] in results:
+        assert result.check(ClusterUnavailable)
+    assert len(all_rooms) == 0
+    assert cluster._rooms == {}
+
+
 def test_hundreds_may_wait_for_the_same_room() -> None:
     cluster = DistantCluster()
     all_rooms = rooms(cluster, members_per_room=1000)

@@ -275,8 +275,11 @@ def test_s28_an_event_of_the_most_bytes_passes_and_one_byte_more_does_not(
         client.send(sized(event, size, filler))
         assert client.names() in (["message_sent"], ["operation_confirmed"])
     client.send(sized(event, EVENT_BYTES + 1, filler))
-    [(name, error)] = client.heard()
+    [(name, error), *after] = client.heard()
     assert name == "error"
+    # What is on the screen is taken back.
+    taken_back = ["collaboration_update"] if event == "collaboration_operation" else []
+    assert [name for name, _ in after] == taken_back
     assert error.pop("id", None) == ("op-1" if event == "collaboration_operation" else None)
     assert error == {
         "message": "Message too large",
