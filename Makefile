@@ -38,7 +38,8 @@ PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 # need a program that is still missing say so, and fail in CI.
 .PHONY: debian-packages
 debian-packages:
-	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium
+	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium \
+		/usr/sbin/nginx:nginx-light /usr/sbin/haproxy:haproxy
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
