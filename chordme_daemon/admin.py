@@ -6,12 +6,14 @@
 
 The site is for the machine that it runs on. Pages that a browser there shows have no business here:
 they cannot PUT without asking first, which is not answered; and a name that was made to lead here
-is not believed, only an address is.
+is not believed, whatever is asked, only an address is. To who asks from this machine each answer
+tells where the songs are, in a header, so that nobody takes one daemon for another.
 """
 
 import re
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -20,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from chordme_daemon import ot
 from chordme_daemon.app.events import Code, Fields, Refused, is_room_id
 from chordme_daemon.app.records import Records
 from chordme_daemon.cluster.interface import ClusterUnavailable
@@ -29,22 +32,36 @@ from chordme_daemon.web import NOT_FOUND
 MAX_BODY_BYTES: Final = 4 * 200_000
 
 NO_SONG: Final = "There is no such song"
+# The header that tells where the songs are, percent-encoded.
+STORE: Final = "chordme-store"
 
 _ADDRESS: Final = re.compile(r"(?:localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+_THIS_MACHINE: Final = re.compile(r"(?:::ffff:)?127\.[0-9.]+|::1")
 _STATUS: Final = {Code.UNAVAILABLE: 503, Code.DOCUMENT_TOO_LARGE: 413}
 
 Answering = Coroutine[Deferred[Any], Any, Fields | None]
 
 
 class Songs(Resource):
-    """What is below `/rooms/`."""
+    """What is below `/rooms/`; `store` tells where the songs are."""
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, store: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
         self._records = records
+        self._store = quote(store, errors="surrogateescape")
+
+    def render(self, request: Request) -> int | bytes:
+        """Answer who asks an address of this machine."""
+        host = (request.getHeader(b"host") or b"").decode("latin-1")
+        if not _ADDRESS.fullmatch(host):
+            return _tell(request, 403, _error("Only by the address of this machine"))
+        if _THIS_MACHINE.fullmatch(str(getattr(request.getClientAddress(), "host", ""))):
+            request.setHeader(STORE, self._store)
+        answer: int | bytes = super().render(request)  # type: ignore[no-untyped-call]
+        return answer
 
     def render_GET(self, request: Request) -> int:
         """Tell about a song."""
@@ -60,9 +77,6 @@ class Songs(Resource):
 
     def render_PUT(self, request: Request) -> int:
         """Make a text the song."""
-        host = (request.getHeader(b"host") or b"").decode("latin-1")
-        if not _ADDRESS.fullmatch(host):
-            return _tell(request, 403, _error("Only by the address of this machine"))
         match _path(request):
             case [room_id] if is_room_id(room_id):
                 assert request.content is not None  # noqa: S101 - it has been received
@@ -103,6 +117,8 @@ class Songs(Resource):
                 return _STATUS.get(code, 400), _error(message)
             case ClusterUnavailable():
                 return 503, _error("Temporarily unavailable")
+            case ot.OperationError():
+                return 503, _error("The song is damaged")
         self.log.failure("A request about a song failed", failure)
         return 500, _error("Internal error")
 

@@ -35,7 +35,7 @@ def health_checks(
         checks["journal"] = lambda: Check("healthy" if journal.healthy else "unhealthy", {})
     if redis is not None:
         checks["redis"] = lambda: Check(
-            "healthy" if redis.available else "unhealthy",
+            "healthy" if redis.available and redis.hears else "unhealthy",
             {"address": str(redis.address), "dropped_messages": redis.dropped},
         )
     return checks

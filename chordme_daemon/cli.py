@@ -1,7 +1,8 @@
 """`chordme-daemon`: what an operator does beside twistd.
 
-Songs are asked of the daemon that runs, over its admin site. When none runs, they are read from
-and written to where they are kept, under the same lock that keeps two daemons apart.
+Songs are asked of the daemon that runs, over its admin site, if it has those that are meant. When
+none runs, they are read from and written to where they are kept, under the same lock that keeps two
+daemons apart.
 """
 
 import argparse
@@ -12,11 +13,12 @@ from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from chordme_daemon import __version__, admin, ot
@@ -30,7 +32,7 @@ from chordme_daemon.cluster.journal import Journal, JournalError
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.config import ConfigError, load
 from chordme_daemon.parsers import endpoint
-from chordme_daemon.settings import Config, store_path
+from chordme_daemon.settings import Config, place_of_songs, store_path
 
 ANSWER_WITHIN_S: Final = 30.0
 
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
             "-s", "--set", metavar="SECTION.KEY=VALUE", action="append", default=[]
         )
     replace.add_argument("file", metavar="FILE", help="a file of UTF-8 text; - is the input")
+    replace.add_argument("--create", action="store_true", help="make the store if there is none")
     return parser
 
 
@@ -105,23 +108,29 @@ def _import(config: Config, options: argparse.Namespace) -> None:
     if len(ot.to_units(text)) > MAX_TEXT:
         # Of a body that is far too large, a daemon reads nothing, and cannot say why.
         raise Problem(f"{options.file}: too large, a song has at most {MAX_TEXT} UTF-16 units")
-    answer = _ask(config, "PUT", f"/rooms/{options.room}", text)
+    answer = _ask(config, "PUT", f"/rooms/{options.room}", text, create=options.create)
     sys.stdout.write(f"{options.room} is at revision {(answer or {})['revision']} now\n")
 
 
-def _ask(config: Config, method: str, path: str, text: str = "") -> dict[str, Any] | None:
+def _ask(
+    config: Config, method: str, path: str, text: str = "", *, create: bool = False
+) -> dict[str, Any] | None:
     """What the daemon answers, or would; None where there is nothing."""
     where = endpoint(config.server.admin) if config.server.admin else {}
     host = where.get("interface", "").replace("\\", "") or "127.0.0.1"
     if not where.get("port"):
-        return _ask_journal(config, method, path, text)
+        return _ask_journal(config, method, path, text, create=create)
     connection = HTTPConnection(host, int(where["port"]), timeout=ANSWER_WITHIN_S)
     try:
+        connection.request("GET", "/rooms/")
+        response = connection.getresponse()
+        response.read()
+        _check_place(config, response.getheader(admin.STORE))
         connection.request(method, quote(path), text.encode() if method == "PUT" else None)
         response = connection.getresponse()
         status, body = response.status, orjson.loads(response.read())
     except ConnectionRefusedError:
-        return _ask_journal(config, method, path, text)
+        return _ask_journal(config, method, path, text, create=create)
     except (OSError, HTTPException, ValueError) as error:
         what = str(error).strip()
         raise Problem(f"{config.server.admin} does not answer as a daemon would: {what}") from None
@@ -138,15 +147,35 @@ def _ask(config: Config, method: str, path: str, text: str = "") -> dict[str, An
     raise Problem(f"{config.server.admin} does not answer as a daemon would: {status}")
 
 
-def _ask_journal(config: Config, method: str, path: str, text: str) -> dict[str, Any] | None:
+def _check_place(config: Config, header: str | None) -> None:
+    """See that the daemon has the songs that are meant, if it is said which."""
+    url = config.store.url
+    if header is None or not (url or config.cluster.redis_url):
+        return
+    theirs, ours = unquote(header, errors="surrogateescape"), place_of_songs(config, os.environ)
+    if theirs == ours:
+        return
+    # A relative path is in a directory that the daemon knows.
+    path = Path(url.removeprefix("sqlite:")).parts
+    if config.cluster.redis_url or Path(theirs).parts[-len(path) :] != path:
+        raise Problem(f"the daemon on {config.server.admin} has its songs in {theirs}, not {ours}")
+
+
+def _ask_journal(
+    config: Config, method: str, path: str, text: str, *, create: bool
+) -> dict[str, Any] | None:
     """Do it without a daemon."""
     if config.cluster.redis_url:
         raise Problem("the songs are in Redis, and no daemon answers")
     if config.store_url == "memory:":
         raise Problem("the songs are in the memory of a daemon, and none answers")
     file = store_path(config.store_url, os.environ)
-    if method == "GET" and not Path(file).exists():
-        raise Problem(f"no daemon answers, and {file} does not exist")  # nor is it made by looking
+    if not create and not Path(file).exists():
+        # Nor is it made by looking, or because one looked in the wrong place.
+        hint = " (--create makes it)" if method == "PUT" else ""
+        raise Problem(f"no daemon answers, and {file} does not exist{hint}")
+    # What is wrong is told in one line, not logged.
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     journal = Journal(file, reactor=None)
     journal.open()
     try:
@@ -160,8 +189,9 @@ def _ask_journal(config: Config, method: str, path: str, text: str) -> dict[str,
         asked = records.history(room_id, 0) if rest else records.describe(room_id)
         found: dict[str, Any] | None = _result(ensureDeferred(asked))
         return found
-    except ClusterUnavailable:
-        raise Problem(f"{file} is damaged, or cannot be written") from None
+    except (ClusterUnavailable, ot.OperationError) as error:
+        why = f": {error}" if str(error) else ""
+        raise Problem(f"{file} is damaged, or cannot be written{why}") from None
     finally:
         _result(journal.close())
 

@@ -34,7 +34,7 @@ from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.logs import observer
 from chordme_daemon.relay import PeerDoor, passed_address
-from chordme_daemon.settings import Config
+from chordme_daemon.settings import Config, place_of_songs
 from chordme_daemon.web import (
     Folder,
     basic_health,
@@ -262,13 +262,14 @@ class Daemon(Service):
             {
                 "api": basic_health(),
                 "health": health(__version__, lambda: self._is_ready, checks),
-                "rooms": Songs(self.floors.records),
+                "rooms": Songs(self.floors.records, place_of_songs(self.config, os.environ)),
             }
         )
 
     @property
     def _is_ready(self) -> bool:
-        return self.ready and self.floors.cluster.available
+        redis = self.floors.redis
+        return self.ready and (redis is None or (redis.available and redis.hears))
 
     def _admit(self, address: str) -> "float | Deferred[float]":
         return self.floors.connections.spend(address_key(address))

@@ -35,6 +35,15 @@ def store_path(url: str, environ: Mapping[str, str]) -> str:
     return str(Path(directory, url.removeprefix("sqlite:")))
 
 
+def place_of_songs(config: "Config", environ: Mapping[str, str]) -> str:
+    """Where songs are, so that two daemons that have other songs tell other places."""
+    cluster = config.cluster
+    if cluster.redis_url is not None:
+        return f"{cluster.redis_url} {cluster.prefix}"
+    path = store_path(config.store_url, environ)
+    return path if path == ":memory:" else str(Path(path).resolve())
+
+
 _rooms = parsers.whole(1, 100_000)
 _wait = parsers.seconds(0.1, 3600)
 

@@ -176,6 +176,8 @@ class ICluster(Interface):
     def open(room: str, hear: Hear, held: Callable[[], Record]) -> "Deferred[Record]":
         """Hear a room from now on; fires with what is kept of it. Once for each room and daemon.
 
+        One that fails leaves nothing behind, and is not to be closed.
+
         `held()` is what came of all that was heard, with the snapshot at the head. No entry is
         heard before this fires.
         """

@@ -6,6 +6,8 @@
   it, so that a crash of the daemon takes nothing, and a power cut may take the last moments.
 - A transaction that fails is done again write by write, so that none spoils the others. What cannot
   be written is `ClusterUnavailable`; it is logged when that begins and when it ends.
+- What is read is looked at: a song whose rows cannot be right is `ClusterUnavailable` as well, and
+  logged once. The others do not notice.
 - An entry is only ever appended behind the last: what would overwrite one, or leave a hole, fails.
 - One daemon has the file at a time. Others may read it, as `sqlite3 PATH .backup` does.
 """
@@ -20,16 +22,16 @@ from threading import Thread
 from typing import Any, Final
 
 import attrs
-import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from chordme_daemon.cluster import rows
 from chordme_daemon.cluster.interface import (
+    KEPT_NOTES,
     ClusterUnavailable,
-    Draft,
     Entry,
     Member,
     Note,
@@ -37,30 +39,25 @@ from chordme_daemon.cluster.interface import (
     Snapshot,
 )
 
-# "ChMe": so that `file` and we know what it is.
-APPLICATION_ID: Final = 0x43684D65
-# Each script makes the next version of the schema of the one before.
-MIGRATIONS: Final = (
-    """
-    CREATE TABLE rooms (
-        room TEXT PRIMARY KEY, head INTEGER NOT NULL DEFAULT 0,
-        revision INTEGER NOT NULL DEFAULT 0, text TEXT NOT NULL DEFAULT '',
-        answered BLOB NOT NULL DEFAULT '{}', messages BLOB NOT NULL DEFAULT '[]'
-    ) WITHOUT ROWID;
-    CREATE TABLE entries (
-        room TEXT, revision INTEGER, draft BLOB NOT NULL, PRIMARY KEY (room, revision)
-    ) WITHOUT ROWID;
-    CREATE TABLE members (
-        room TEXT, key TEXT, member BLOB NOT NULL, PRIMARY KEY (room, key)
-    ) WITHOUT ROWID;
-    """,
-)
 # How long a program that writes to the file itself, as `sqlite3 PATH` may, is waited for.
 BUSY_MS: Final = 2000
+# What to do is in the README, under the same words.
+UNREADABLE: Final = (
+    "The song {room} in {path} cannot be read: {reason}. Put back a backup, or make the song anew: "
+    "see README, A song that cannot be read"
+)
 
 
 class JournalError(Exception):
     """Why a journal cannot be used, in one line."""
+
+
+class _Unreadable(Exception):
+    """Why nothing can be made of the rows of a room."""
+
+    def __init__(self, room: str, reason: str) -> None:
+        super().__init__(reason)
+        self.room = room
 
 
 Work = Callable[[sqlite3.Connection], Any]
@@ -89,6 +86,8 @@ class Journal:
     ) -> None:
         self.healthy = True
         self._path = path
+        # The rooms of which it was said that they cannot be read.
+        self._unreadable: set[str] = set()
         self._reactor: Any = None if path == ":memory:" else reactor
         self._synchronous = synchronous
         self._database: sqlite3.Connection | None = None
@@ -140,14 +139,15 @@ class Journal:
         [version] = database.execute("PRAGMA user_version").fetchone()
         [application_id] = database.execute("PRAGMA application_id").fetchone()
         [tables] = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application_id != APPLICATION_ID and (tables or application_id or version):
+        known = len(rows.MIGRATIONS)
+        if application_id != rows.APPLICATION_ID and (tables or application_id or version):
             raise JournalError(f"{self._path} is a database of something else")
-        if version > len(MIGRATIONS):
+        if version > known:
             written = f"was written by a newer chordme-daemon (schema {version}"
-            raise JournalError(f"{self._path} {written}, this one knows {len(MIGRATIONS)})")
-        if version < len(MIGRATIONS):
-            script = "".join(MIGRATIONS[version:]) + f"PRAGMA user_version = {len(MIGRATIONS)};"
-            script += f"PRAGMA application_id = {APPLICATION_ID};"
+            raise JournalError(f"{self._path} {written}, this one knows {known})")
+        if version < known:
+            script = "".join(rows.MIGRATIONS[version:]) + f"PRAGMA user_version = {known};"
+            script += f"PRAGMA application_id = {rows.APPLICATION_ID};"
             database.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
 
     def close(self) -> Deferred[None]:
@@ -178,40 +178,48 @@ class Journal:
     def memberships(self) -> list[tuple[str, Member, int]]:
         """Who was in which room when the last daemon ended, with the heads; to be asked first."""
         assert self._database is not None  # noqa: S101 - it is open
-        query = "SELECT room, member, coalesce(head, 0) FROM members LEFT JOIN rooms USING (room)"
+        query = (
+            "SELECT room, key, member, coalesce(head, 0) FROM members LEFT JOIN rooms USING (room)"
+        )
         try:
-            rows = self._database.execute(query).fetchall()
-            return [(room, _built(Member, orjson.loads(text)), head) for room, text, head in rows]
-        except (sqlite3.Error, ValueError) as error:
+            found = self._database.execute(query).fetchall()
+        except sqlite3.Error as error:
             raise JournalError(f"{self._path}: {error}") from None
+        members = []
+        for room, key, text, head in found:
+            try:
+                members.append((room, rows.member(key, text), head))
+            except rows.Damaged as error:
+                self.log.warn("A member of {room} is forgotten: {why}", room=room, why=str(error))
+                self.forget(room, key).addErrback(lambda _: None)
+        return members
 
     def load(self, room: str) -> Deferred[Record]:
         """All that is kept of a room."""
+        queries = (
+            "SELECT head, revision, text, answered FROM rooms WHERE room = ?",
+            "SELECT revision, draft FROM entries WHERE room = ? ORDER BY revision",
+            "SELECT note FROM messages WHERE room = ? ORDER BY number",
+        )
 
         def work(database: sqlite3.Connection) -> Record:
-            row = database.execute(
-                "SELECT revision, text, answered, messages FROM rooms WHERE room = ?", (room,)
-            ).fetchone()
-            if row is None:
-                return Record()
-            revision, text, answered, messages = row
-            rows = database.execute(
-                "SELECT revision, draft FROM entries WHERE room = ? ORDER BY revision", (room,)
-            )
-            last = {author: tuple(one) for author, one in orjson.loads(answered).items()}
-            return Record(
-                Snapshot(revision, text, last),
-                [Entry(number, _built(Draft, orjson.loads(draft))) for number, draft in rows],
-                [_built(Note, note) for note in orjson.loads(messages)],
-            )
+            try:
+                # To the end, before anything is looked at: a statement that is left under way
+                # would keep the file as it is now from being written.
+                found = [database.execute(query, (room,)).fetchall() for query in queries]
+                record = rows.record(found[0][0] if found[0] else None, *found[1:])
+            except (sqlite3.Error, rows.Damaged) as error:
+                raise _Unreadable(room, str(error)) from None
+            self._unreadable.discard(room)
+            return record
 
         return self._ask(work, writes=False)
 
     def append(self, room: str, entries: Sequence[Entry]) -> Deferred[None]:
         """Put entries behind the last one of a room: all of them, or it fails."""
         first, last = entries[0].revision, entries[-1].revision
-        rows = [(room, entry.revision, _json(entry.draft)) for entry in entries]
-        has_holes = any(row[1] != number for number, row in enumerate(rows, first))
+        values = [(room, entry.revision, rows.to_json(entry.draft)) for entry in entries]
+        has_holes = any(row[1] != number for number, row in enumerate(values, first))
 
         def work(database: sqlite3.Connection) -> None:
             if first == 1:
@@ -221,13 +229,13 @@ class Journal:
             )
             if has_holes or moved.rowcount != 1:
                 raise sqlite3.IntegrityError(f"{room}: revision {first} does not follow the last")
-            database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+            database.executemany("INSERT INTO entries VALUES (?, ?, ?)", values)
 
         return self._ask(work)
 
     def compact(self, room: str, snapshot: Snapshot, base: int) -> Deferred[None]:
         """Keep a snapshot that is not older than the last, and forget entries that it covers."""
-        revision, answered = snapshot.revision, orjson.dumps(snapshot.answered)
+        revision, answered = snapshot.revision, rows.to_json(snapshot.answered)
         values = (revision, snapshot.text, answered, room, revision)
         statement = (
             "UPDATE rooms SET revision = ?, text = ?, answered = ? "
@@ -241,18 +249,41 @@ class Journal:
 
         return self._ask(work)
 
-    def keep_messages(self, room: str, notes: Sequence[Note]) -> Deferred[None]:
-        """Keep these notes of a room, and no others."""
-        messages = _json(list(notes))
+    def copy(self, room: str, snapshot: Snapshot) -> Deferred[None]:
+        """Keep a snapshot of a room whose log is elsewhere, if it is not older than the last."""
+        revision, answered = snapshot.revision, rows.to_json(snapshot.answered)
         statement = (
-            "INSERT INTO rooms (room, messages) VALUES (?, ?) "
-            "ON CONFLICT (room) DO UPDATE SET messages = excluded.messages"
+            "INSERT INTO rooms (room, head, revision, text, answered) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (room) DO UPDATE SET head = excluded.head, revision = excluded.revision, "
+            "text = excluded.text, answered = excluded.answered WHERE excluded.head >= rooms.head"
         )
-        return self._ask(lambda database: database.execute(statement, (room, messages)))
+
+        def work(database: sqlite3.Connection) -> None:
+            values = (room, revision, revision, snapshot.text, answered)
+            if database.execute(statement, values).rowcount:
+                database.execute("DELETE FROM entries WHERE room = ?", (room,))
+
+        return self._ask(work)
+
+    def keep_messages(self, room: str, notes: Sequence[Note]) -> Deferred[None]:
+        """Keep notes of a room that are new, and so many of the last."""
+        forget = (
+            "DELETE FROM messages WHERE room = ? AND number <= (SELECT number FROM messages "
+            "WHERE room = ? ORDER BY number DESC LIMIT 1 OFFSET ?)"
+        )
+
+        def work(database: sqlite3.Connection) -> None:
+            # In the thread, one by one: they may be long.
+            for note in notes:
+                values = (room, note.number, rows.to_json(note))
+                database.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
+            database.execute(forget, (room, room, KEPT_NOTES))
+
+        return self._ask(work)
 
     def remember(self, room: str, member: Member) -> Deferred[None]:
         """Know that somebody is in a room, whatever happens."""
-        values = (room, member.key, _json(member))
+        values = (room, member.key, rows.to_json(member))
         statement = "INSERT OR REPLACE INTO members VALUES (?, ?, ?)"
         return self._ask(lambda database: database.execute(statement, values))
 
@@ -326,7 +357,7 @@ class Journal:
         for task in tasks:
             if isinstance(task.outcome, Failure):
                 self._note_failure(task.outcome, task.writes)
-                task.done.errback(Failure(ClusterUnavailable("the journal cannot do it")))
+                task.done.errback(Failure(ClusterUnavailable(task.outcome.getErrorMessage())))
             else:
                 if task.wrote and not self.healthy:
                     self.healthy = True
@@ -335,19 +366,15 @@ class Journal:
 
     def _note_failure(self, failure: Failure, writes: bool) -> None:
         reason = failure.getErrorMessage()
-        if not writes:
-            self.log.error("A song cannot be read: {reason}", reason=reason)
+        if isinstance(failure.value, _Unreadable):
+            room = failure.value.room
+            if room not in self._unreadable:
+                self._unreadable.add(room)
+                self.log.error(UNREADABLE, room=room, reason=reason, path=self._path)
+        elif not writes:
+            self.log.error("Songs cannot be read: {reason}", reason=reason)
         elif failure.check(sqlite3.IntegrityError):
             self.log.error("What does not fit a song's log is refused: {reason}", reason=reason)
         elif self.healthy:
             self.healthy = False
             self.log.error("Songs cannot be kept, edits are refused: {reason}", reason=reason)
-
-
-_json: Final = partial(orjson.dumps, default=partial(attrs.asdict, recurse=False))
-
-
-def _built(kind: type[Any], fields: dict[str, object]) -> Any:
-    """A value of its fields; those that a later version may have added are left out."""
-    names = {field.name for field in attrs.fields(kind)}
-    return kind(**{name: value for name, value in fields.items() if name in names})

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, fail, gatherResults, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     UNIXClientEndpoint,
@@ -87,8 +87,9 @@ class _Line:
 
     def stop(self) -> Deferred[None]:
         """Disconnect; fires when all is over."""
-        stopped: Deferred[None] = Deferred()
-        self._stopped = stopped
+        if self._stopped is not None:
+            return succeed(None)
+        self._stopped = stopped = Deferred[None]()
         if self._connection is not None:
             self._connection.transport.abortConnection()
         elif self._connecting is not None:
@@ -198,8 +199,8 @@ class Link:
 
     @property
     def hears(self) -> bool:
-        """Whether channels are heard."""
-        return self._subscriber is not None
+        """Whether all channels are heard."""
+        return self._subscriber is not None and not self._was_deaf
 
     def call(self, *command: bytes | str | int) -> Deferred[Any]:
         """Send a command; fires with its reply, strings as bytes."""

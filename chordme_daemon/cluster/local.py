@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -22,19 +23,24 @@ from chordme_daemon.cluster.interface import (
     Note,
     Participant,
     Record,
+    Replaced,
     RoomEvent,
     RoomFull,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
 
-# Kept notes are written now and then, all of a room's at once: they cost less than a commit each.
+# Kept notes are written now and then, all new ones of a room at once: that costs less than a commit
+# for each.
 WRITE_NOTES_EVERY_S: Final = 5.0
 
 
 @attrs.define(eq=False)
 class _Room:
+    log = Logger()
+
     hear: Hear | None = None
+    held: Callable[[], Record] = Record
     # The head, and where it will be when what is being written is kept.
     revision: int = 0
     tail: int = 0
@@ -42,11 +48,28 @@ class _Room:
     # instant until which they are waited for.
     users: dict[str, dict[str, Member]] = attrs.field(factory=dict)
     lost: dict[str, tuple[Member, float]] = attrs.field(factory=dict)
+    # The last kept notes, and the number of the last of them that is written.
     messages: deque[Note] = attrs.field(factory=lambda: deque(maxlen=KEPT_NOTES))
+    written: int = 0
 
-    def tell(self, event: RoomEvent) -> None:
-        if self.hear is not None:
-            self.hear(event)
+    def tell(self, event: RoomEvent) -> bool:
+        """Say what has happened, in any case; whether it was heard, if anybody listens."""
+        try:
+            if self.hear is not None:
+                self.hear(event)
+        except Exception:
+            self.log.failure("A room could not hear what had happened in it")
+            return False
+        return True
+
+    def tell_entries(self, entries: Sequence[Entry]) -> bool:
+        """Tell entries in their order; whether all of them were taken up."""
+        return all(self.tell(entry) or self.held().revision >= entry.revision for entry in entries)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last kept note."""
+        return (self.messages[-1].number or 0) if self.messages else 0
 
     def has(self, member: Member) -> bool:
         return member.key in self.users.get(member.user, ())
@@ -99,29 +122,34 @@ class LocalCluster:
                 self._remove(room, state, member)
         if now >= self._write_at:
             self._write_at = now + WRITE_NOTES_EVERY_S
-            while self._unwritten:
-                self._write_messages(self._unwritten.pop())
+            for room in list(self._unwritten):
+                self._write_messages(room)
 
     # ICluster
 
     def open(self, room: str, hear: Hear, held: Callable[[], Record]) -> Deferred[Record]:
         """Hear a room from now on; nothing that was heard can be lost here."""
         state = self._rooms.setdefault(room, _Room())
-        state.hear = hear
+        state.hear, state.held = hear, held
 
         def loaded(record: Record) -> Record:
             state.revision = state.tail = record.revision
             state.messages.extend(record.messages)
+            state.written = state.last_number
             return record
 
-        return self._journal.load(room).addCallback(loaded)
+        def failed(failure: Failure) -> Failure:
+            state.hear = None
+            self._forget_if_empty(room, state)
+            return failure
+
+        return self._journal.load(room).addCallbacks(loaded, failed)
 
     def close(self, room: str) -> None:
         """Hear a room no more."""
         state = self._rooms[room]
         state.hear = None
         if room in self._unwritten:
-            self._unwritten.remove(room)
             self._write_messages(room)
         state.messages.clear()
         self._forget_if_empty(room, state)
@@ -164,8 +192,7 @@ class LocalCluster:
         """Say something to all members."""
         state = self._rooms[room]
         if note.kept:
-            last = (state.messages[-1].number or 0) if state.messages else 0
-            number = max(last + 1, int(self._wall_s() * 1000))
+            number = max(state.last_number + 1, int(self._wall_s() * 1000))
             note = Note(note.event, note.payload, note.author, note.conflate, True, number)
             state.messages.append(note)
             self._unwritten.add(room)
@@ -179,19 +206,20 @@ class LocalCluster:
         if head != state.tail or state.tail != state.revision:
             return succeed(None)
         entries = [Entry(head + number, draft) for number, draft in enumerate(drafts, 1)]
-        state.tail = head + len(entries)
 
         def kept(_: None) -> Sequence[Entry] | None:
-            for entry in entries:
-                state.revision = entry.revision
-                state.tell(entry)
+            state.revision = state.tail
+            if not state.tell_entries(entries):
+                self._tell_anew(room, state)
             return entries
 
         def refused(failure: Failure) -> Failure:
             state.tail = state.revision
             return failure
 
-        return self._journal.append(room, entries).addCallbacks(kept, refused)
+        appending = self._journal.append(room, entries)
+        state.tail = head + len(entries)
+        return appending.addCallbacks(kept, refused)
 
     def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
         """Keep a snapshot."""
@@ -227,8 +255,28 @@ class LocalCluster:
         if state.hear is None and not state.users and self._rooms.get(room) is state:
             del self._rooms[room]
 
+    def _tell_anew(self, room: str, state: _Room) -> None:
+        """Have a room begin anew with what is kept, as it is not what the room holds."""
+        hear = state.hear
+
+        def loaded(record: Record) -> None:
+            if state.hear is hear:
+                state.tell(Replaced(record, record.revision, ()))
+
+        _unanswered(self._journal.load(room).addCallback(loaded))
+
     def _write_messages(self, room: str) -> None:
-        _unanswered(self._journal.keep_messages(room, list(self._rooms[room].messages)))
+        self._unwritten.remove(room)
+        state = self._rooms[room]
+        before, state.written = state.written, state.last_number
+
+        def failed(_: Failure) -> None:
+            state.written = min(state.written, before)
+            if state.hear is not None:
+                self._unwritten.add(room)
+
+        new = [note for note in state.messages if (note.number or 0) > before]
+        self._journal.keep_messages(room, new).addErrback(failed)
 
 
 def _unanswered(writing: Deferred[None]) -> None:

@@ -54,7 +54,7 @@ class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed
 
     def connectionLost(self, why: Failure) -> None:
         """Be gone, and remember why."""
-        self.end = why.getErrorMessage()
+        self.end = self.end or why.getErrorMessage()
         super().connectionLost(why)
 
     def replyReceived(self, reply: object) -> None:
@@ -115,8 +115,10 @@ class Subscriber(Protocol):
             case _ if self.replyQueue.waiting:
                 super().replyReceived(reply)
             case [b"pong", *_] | b"PONG":  # the second, as long as there is no channel
-                self._ponged()
+                if not self.end:
+                    self._ponged()
             case _:  # an error that nobody waits for: a channel that we may not hear, perhaps
+                self.end = str(reply)
                 self.transport.loseConnection()
 
     def say(self, *command: bytes | str | int) -> None:

@@ -112,6 +112,11 @@ class RedisCluster:
         """Whether operations can be committed."""
         return self.session.available
 
+    @property
+    def hears(self) -> bool:
+        """Whether what others say is heard at once."""
+        return self._link.hears
+
     def start(self) -> None:
         """Connect, and stay connected."""
         self._link.start()
@@ -192,8 +197,8 @@ class RedisCluster:
         arguments = wire.snapshot_arguments(snapshot, base)
         self._unanswered(self.session.run(scripts.COMPACT, room, *arguments))
         if self._journal is not None:
-            kept = self._journal.compact(room, snapshot, snapshot.revision)
-            kept.addErrback(lambda _: None)  # the journal has logged it
+            copied = self._journal.copy(room, snapshot)
+            copied.addErrback(lambda _: None)  # the journal has logged it
 
     # Rooms
 

@@ -7,7 +7,8 @@ The rules (Engine.IO v4):
 - A session begins on polling or on WebSocket. Only the first may move to the second, once:
   the candidate sends `2probe`, is answered `3probe`, sends `5`, and then is the transport.
   A candidate that does anything else is dropped, and the session stays where it was.
-- What waits to be sent waits here and nowhere else, in order, through any change of transport.
+- What waits to be sent waits here and nowhere else, in order, through any change of transport. It
+  is bounded, and one large message may wait beside: a client that keeps up can be sent any.
 - Pings are answered in order, so a pong also tells how far the client has got in what it was sent:
   a ping that is queued for that carries a mark. Any answer shows that the client is there.
 - Once closed, nothing comes in and nothing more is queued.
@@ -87,6 +88,7 @@ class Session:
         "_deadline",
         "_heartbeat",
         "_idle_packets",
+        "_largest_bytes",
         "_max_queued_bytes",
         "_newest",
         "_ping_at",
@@ -110,6 +112,8 @@ class Session:
         self._probed = False
         self._queue: list[Encoded] = []
         self._queued_bytes = 0
+        # The largest of the large messages since nothing waited, which is not counted.
+        self._largest_bytes = 0
         self._newest: dict[object, int] | None = None
         self._ping_at: float | None = None
         # The marks of unanswered pings, None for one of the heartbeat; None while there is no mark.
@@ -209,11 +213,13 @@ class Session:
         """Queue a packet; close when the client is so slow that too much waits for it."""
         if self.closed:
             return None
+        if len(packet.body) > self._max_queued_bytes // 2:
+            self._largest_bytes = max(self._largest_bytes, len(packet.body))
         if packet.conflate is not None and self._queued_bytes >= CONFLATE_FROM_BYTES:
             self._conflate(packet)
         else:
             self._append(packet)
-        if self._queued_bytes > self._max_queued_bytes:
+        if self._queued_bytes > self._max_queued_bytes + self._largest_bytes:
             self._queue.clear()
             self._queued_bytes = 0
             return self.close("transport error")
@@ -232,7 +238,7 @@ class Session:
         """Take what waits, in order: all, or the first packets that make one of the numbers."""
         if self._queued_bytes <= max_bytes and len(self._queue) <= max_packets:
             packets, self._queue = self._queue, []
-            self._queued_bytes = 0
+            self._queued_bytes = self._largest_bytes = 0
             self._newest = None
             return packets
         count = taken = 0

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 
 from chordme_daemon.cluster.interface import Draft, Entry
 from chordme_daemon.cluster.journal import Journal
+from tests.cluster.subjects import Subject, over_redis
 from tests.journeys.redis_server import RedisServer
 
 TEXT = 'la [Am] é\u2028 \U0001f3b8 "quoted"'
@@ -57,10 +59,30 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
+@pytest.fixture
+def redis(redis_server: RedisServer) -> RedisServer:
+    """An empty one."""
+    redis_server.command("FLUSHALL")
+    return redis_server
+
+
+@pytest.fixture
+def daemons(redis: RedisServer) -> Iterator[Callable[..., Subject]]:
+    """Makes daemons on the Redis, or on another one."""
+    subjects: list[Subject] = []
+
+    def make(server: Any = redis, **options: Any) -> Subject:
+        return over_redis(server, subjects, **options)
+
+    yield make
+    for made in subjects:
+        pytest_twisted.blockon(ensureDeferred(made.cluster.stop()))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run what waits for a `subject` outside of the reactor, where one can wait."""
-    if "subject" not in pyfuncitem.fixturenames:
+    """Run what waits for a cluster outside of the reactor, where one can wait."""
+    if not {"subject", "daemons"} & set(pyfuncitem.fixturenames):
         return None
     names = pyfuncitem._fixtureinfo.argnames
     pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})

@@ -17,7 +17,6 @@ from chordme_daemon.cluster.interface import Draft, Entry, Member, Participant, 
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
-from tests.journeys.redis_server import RedisServer
 
 AT_MOST = 50
 STARTED_S = 1_794_484_800.0
@@ -93,14 +92,15 @@ def local(journal: Journal | None = None) -> Subject:
     return Subject(cluster, result_of, lambda: None, pass_s, lambda: local(journal))
 
 
-def over_redis(server: RedisServer, subjects: list[Subject], node: str = "") -> Subject:
+def over_redis(server: Any, subjects: list[Subject], **options: Any) -> Subject:
     """A cluster over a real Redis; all that are made are in `subjects`, to be stopped."""
     cluster = RedisCluster(
         reactor,
         redis_address(server.url),
-        node=node or f"node-{next(_numbers):03}",
+        node=f"node-{next(_numbers):03}",
         wall_s=time.time,
         grace_s=GRACE_S * SECOND_S,
+        **options,
     )
     wait = pytest_twisted.blockon
     cluster.start()

@@ -1,13 +1,14 @@
 """The journal: what is kept, together with what, and what it says when it cannot be."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import gatherResults
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from chordme_daemon.cluster import journal as module
 from chordme_daemon.cluster.interface import (
@@ -22,6 +23,11 @@ from chordme_daemon.cluster.interface import (
 from chordme_daemon.cluster.journal import Journal
 from tests.cluster.conftest import TEXT, OpenJournal, entry, results
 
+
+def message(number: int) -> Note:
+    return Note("room_message", {"message": TEXT, "user_id": 5}, "tab", kept=True, number=number)
+
+
 # What is kept
 
 
@@ -33,9 +39,9 @@ async def test_a_song_is_there_after_a_restart(open_journal: OpenJournal) -> Non
     await journal.append("song", [entry(3)])
     draft = Draft([f"{TEXT}!"], "s:5/tab-2", 1, "tab-2", "5", 1)
     await journal.append("song", [Entry(4, draft)])
-    await journal.keep_messages("song", [Note("room_message", {}, "tab", kept=True, number=6)])
-    notes = [Note("room_message", {"message": TEXT, "user_id": 5}, "tab", kept=True, number=7)]
-    await journal.keep_messages("song", notes)
+    notes = [message(6), message(7)]
+    await journal.keep_messages("song", notes[:1])
+    await journal.keep_messages("song", notes[1:])
     await journal.keep_messages("silent", notes)
     await journal.append("other", [entry(1)])
     await journal.close()
@@ -57,6 +63,29 @@ async def test_a_snapshot_takes_the_place_of_old_entries(open_journal: OpenJourn
     record = await journal.load("song")
     assert record == Record(snapshot, [entry(3), entry(4), entry(5)], [])
     await journal.append("song", [entry(6)])
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_new_messages_are_written_and_the_last_hundred_are_kept(
+    open_journal: OpenJournal,
+) -> None:
+    journal = open_journal()
+    await journal.keep_messages("other", [message(1)])
+    for first in range(0, 250, 50):
+        notes = [message(number) for number in range(first, first + 50)]
+        await journal.keep_messages("song", notes)
+    assert (await journal.load("song")).messages == [message(number) for number in range(150, 250)]
+    assert journal._database is not None
+    before = journal._database.total_changes
+    await journal.keep_messages("song", [message(250)])
+    # The new one is there, and the oldest is gone.
+    assert journal._database.total_changes == before + 2
+    kept = (await journal.load("song")).messages
+    assert [kept[0], kept[-1]] == [message(151), message(250)]
+    # Asked for once more, as after a failure, they are there once.
+    await journal.keep_messages("song", [message(250), message(251)])
+    assert (await journal.load("song")).messages[-2:] == [message(250), message(251)]
+    assert (await journal.load("other")).messages == [message(1)]
 
 
 @pytest_twisted.ensureDeferred
@@ -285,8 +314,63 @@ async def test_a_song_that_cannot_be_read_does_not_hinder_the_others(
             await broken
         await kept
         assert (await read).revision == 2
-    assert [line["log_format"] for line in logged] == ["A song cannot be read: {reason}"]
+    assert [line["room"] for line in logged] == ["broken"]
     assert journal.healthy
+
+
+DAMAGES = {
+    "a hole": "DELETE FROM entries WHERE room = 'broken' AND revision = 2",
+    "the end": "DELETE FROM entries WHERE room = 'broken' AND revision = 3",
+    "the beginning": "DELETE FROM entries WHERE room = 'broken' AND revision = 1",
+    "too much": "UPDATE rooms SET head = 2 WHERE room = 'broken'",
+    "its row": "DELETE FROM rooms WHERE room = 'broken'",
+    "a field": "UPDATE entries SET draft = json_remove(draft, '$.seq') WHERE room = 'broken'",
+    "an answer": "UPDATE rooms SET answered = '{\"ada\":[1]}' WHERE room = 'broken'",
+    "a message": "INSERT INTO messages VALUES ('broken', 1, '{\"number\":1}')",
+    "characters": "UPDATE rooms SET text = CAST(x'ff' AS TEXT) WHERE room = 'broken'",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_song_is_noticed_when_it_is_read_and_told_once(
+    open_journal: OpenJournal, path: str, damage: str
+) -> None:
+    journal = open_journal()
+    entries = [entry(number) for number in range(1, 4)]
+    await gatherResults([journal.append(room, entries) for room in ("broken", "song")])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(damage)
+    with capturedLogs() as logged:
+        for _ in range(3):
+            with pytest.raises(ClusterUnavailable):
+                await journal.load("broken")
+        assert (await journal.load("song")).revision == 3
+    [line] = logged
+    assert formatEvent(line).startswith(f"The song broken in {path} cannot be read: ")
+    assert "\n" not in formatEvent(line)
+    assert journal.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_song_that_was_mended_is_read_and_no_other_was_hindered_meanwhile(
+    open_journal: OpenJournal, path: str
+) -> None:
+    journal = open_journal()
+    await gatherResults([journal.append(room, [entry(1)]) for room in ("broken", "song")])
+    with closing(sqlite3.connect(path)) as database:
+        for revision in (2, 3):
+            with database:
+                database.execute("UPDATE rooms SET answered = '[' WHERE room = 'broken'")
+            failed = journal.load("broken")
+            with pytest.raises(ClusterUnavailable) as kept:  # with all its frames
+                await failed
+            with database:
+                database.execute("UPDATE rooms SET answered = '{}' WHERE room = 'broken'")
+            # Nothing of what failed holds the file as it was then.
+            await journal.append("song", [entry(revision)])
+            assert (await journal.load("broken")).revision == 1
+            assert kept is not None
 
 
 @pytest_twisted.ensureDeferred

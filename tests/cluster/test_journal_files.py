@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.logger import capturedLogs
 
-from chordme_daemon.cluster import journal as module
-from chordme_daemon.cluster.interface import Member, Record
-from chordme_daemon.cluster.journal import APPLICATION_ID, MIGRATIONS, Journal, JournalError
+from chordme_daemon.cluster import rows
+from chordme_daemon.cluster.interface import Member, Note, Record, Snapshot
+from chordme_daemon.cluster.journal import Journal, JournalError
+from chordme_daemon.cluster.rows import APPLICATION_ID, MIGRATIONS
 from tests.cluster.appender import ROOMS
-from tests.cluster.conftest import OpenJournal, entry, results
+from tests.cluster.conftest import TEXT, OpenJournal, entry, results
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
@@ -113,12 +115,38 @@ def test_versions_between_are_made_up_for_at_once(
 ) -> None:
     create(path)
     moods = ("ALTER TABLE rooms ADD COLUMN mood TEXT;", "UPDATE rooms SET mood = 'blue';")
-    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *moods))
+    monkeypatch.setattr(rows, "MIGRATIONS", (*MIGRATIONS, *moods))
     assert read(path).revision == 1
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        assert database.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 2,)
         assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert database.execute("SELECT mood FROM rooms").fetchall() == [("blue",)]
+
+
+def test_the_messages_of_the_first_version_are_kept(path: str) -> None:
+    notes = [
+        Note("room_message", {"message": 'é\u2028 "\U0001f3b8"'}, "tab", kept=True, number=number)
+        for number in (8, 9)
+    ]
+    lists: tuple[object, ...] = (b"[" + b",".join(map(rows.to_json, notes)) + b"]", "[]", b"[", "7")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(MIGRATIONS[0])
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute("PRAGMA user_version = 1")
+        for number, messages in enumerate(lists):
+            values = (f"song-{number}", 1, 1, TEXT, b'{"ada":[1,1,1]}', messages)
+            database.execute("INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?)", values)
+    for number in range(len(lists)):
+        record = read(path, f"song-{number}")
+        assert record.snapshot == Snapshot(1, TEXT, {"ada": (1, 1, 1)})
+        # What is no list of messages is left behind.
+        assert record.messages == ([] if number else notes)
+    journal = Journal(path)
+    journal.open()
+    assert results(journal.append("song-0", [entry(2)])) == [None]
+    assert results(journal.append("new", [entry(1)])) == [None]
+    results(journal.close())
+    assert read(path, "song-0").revision == 2
 
 
 def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +154,7 @@ def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.M
     before = Path(path).read_bytes()
     later = (*MIGRATIONS, "CREATE TABLE moods (mood);", "nonsense;")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MIGRATIONS", later)
+        patch.setattr(rows, "MIGRATIONS", later)
         assert "syntax error" in refused(path)
     assert Path(path).read_bytes() == before
     assert read(path).revision == 1
@@ -173,15 +201,10 @@ def test_a_file_that_cannot_be_written_is_refused(
 
 def test_a_damaged_file_is_told_in_one_line(path: str) -> None:
     create(path)
-    member = Member("i:5/tab-1", "i:5", 5, resumable=True)
     journal = Journal(path)
     journal.open()
-    results(journal.remember("song", member))
-    assert journal.memberships() == [("song", member, 1)]
-    results(journal.close())
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE members SET member = '{'")
-    journal.open()
+        database.execute("ALTER TABLE members RENAME COLUMN member TO who")
     with pytest.raises(JournalError, match=path):
         journal.memberships()
     results(journal.close())
@@ -189,6 +212,32 @@ def test_a_damaged_file_is_told_in_one_line(path: str) -> None:
         file.seek(100)
         file.write(b"\xff" * 3000)
     assert refused(path) == ": database disk image is malformed"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["'{'", "'[]'", "5", "json_remove(member, '$.user')", "json_set(member, '$.key', 'another')"],
+)
+def test_members_who_cannot_be_read_are_forgotten_and_the_others_are_waited_for(
+    path: str, damage: str
+) -> None:
+    create(path)
+    journal = Journal(path)
+    journal.open()
+    ada, ben = (Member(f"i:{n}/tab-1", f"i:{n}", n, resumable=True) for n in (5, 6))
+    for member in (ada, ben):
+        results(journal.remember("song", member))
+    results(journal.close())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE members SET member = {damage} WHERE key = '{ben.key}'")
+    journal.open()
+    with capturedLogs() as logged:
+        assert journal.memberships() == [("song", ada, 1)]
+    assert [(line["log_level"].name, line["room"]) for line in logged] == [("warn", "song")]
+    with capturedLogs() as logged:
+        assert journal.memberships() == [("song", ada, 1)]
+    assert logged == []
+    results(journal.close())
 
 
 # A daemon that dies, and a disk that is full

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,8 @@ def test_a_transport_is_handed_no_more_than_it_should_be_at_once() -> None:
 
 def test_c12_too_much_for_a_slow_client_closes_its_session_and_frees_the_queue() -> None:
     session = new_session(max_queued_bytes=1000)
-    assert session.send(message(1000 - PACKET_OVERHEAD_BYTES)) is None
+    for _ in range(2):
+        assert session.send(message(500 - PACKET_OVERHEAD_BYTES)) is None
     assert session.queued_bytes == 1000
     assert session.send(message()) == Closed("transport error")
     assert session.closed
@@ -73,6 +75,48 @@ def test_c12_a_million_empty_packets_are_not_nothing() -> None:
     while session.send(message()) is None:
         count += 1
     assert count == (1 << 20) // PACKET_OVERHEAD_BYTES
+
+
+def test_c12_one_message_may_be_larger_than_all_that_may_wait() -> None:
+    session = new_session(max_queued_bytes=1000)
+    before, song, after = message(100), message(50_000), message(100)
+    # As a join is answered: with something before it, and something behind it.
+    for packet in (before, song, after):
+        assert session.send(packet) is None
+    assert session.drain(1 << 30) == [before, song, after]
+    for _ in range(3):
+        assert session.send(song) is None
+        assert session.drain(1 << 30) == [song]
+
+
+@given(st.lists(st.integers(0, 5000), max_size=100), st.integers(100, 1000))
+def test_c12_what_waits_is_never_more_than_the_bound_and_one_message(
+    sizes: list[int], max_bytes: int
+) -> None:
+    session = new_session(max_queued_bytes=max_bytes)
+    for at, size in enumerate(sizes, 1):
+        ended = session.send(message(size))
+        assert session.queued_bytes <= max_bytes + max(sizes[:at])
+        if ended is not None:
+            return
+        assert session.queued_bytes >= size
+
+
+@pytest.mark.parametrize("size", [400, 600, 900, 1000, 5000])
+def test_c12_no_message_is_too_large_where_little_waits(size: int) -> None:
+    session = new_session(max_queued_bytes=1000)
+    session.send(message(200))
+    assert session.send(message(size)) is None
+
+
+def test_c12_a_large_message_that_has_left_makes_no_room_for_others() -> None:
+    session = new_session(max_queued_bytes=1000)
+    assert session.send(message(50_000)) is None
+    session.drain()
+    ended = None
+    for _ in range(30):
+        ended = ended or session.send(message(36))
+    assert ended == Closed("transport error")
 
 
 def fill(session: Session) -> None:

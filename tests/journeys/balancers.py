@@ -57,7 +57,7 @@ class Program:
         return shutil.which(self.name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-NGINX = Program("nginx", "nginx-light", ("-t", "-c"), ("-c",))
+NGINX = Program("nginx", "nginx-light", ("-e", "stderr", "-t", "-c"), ("-e", "stderr", "-c"))
 HAPROXY = Program("haproxy", "haproxy", ("-c", "-f"), ("-db", "-f"))
 
 

@@ -54,8 +54,8 @@ def refused(
         ({"limits.messages": "many"}, GOOD, "count/seconds"),
         ({"heartbeat.ping_interval": "-1"}, GOOD, "heartbeat.ping_interval"),
         ({"server.listen": "port 5000"}, GOOD, "server.listen"),
-        ({"cluster.redis_url": "redis://127.0.0.1"}, GOOD, "cluster.redis_url"),
-        ({}, {**GOOD, "REDIS_URL": "redis://:hunter2@127.0.0.1"}, "cluster.redis_url"),
+        ({"cluster.redis_url": "http://127.0.0.1"}, GOOD, "cluster.redis_url"),
+        ({}, {**GOOD, "REDIS_URL": "http://:hunter2@127.0.0.1"}, "cluster.redis_url"),
         ({}, {**GOOD, "CHORDME_LIMITS_MESAGES": "1/1"}, "CHORDME_LIMITS_MESSAGES"),
     ],
     ids=[

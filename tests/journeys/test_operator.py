@@ -14,7 +14,7 @@ import pytest
 
 from tests.journeys.clients import WEBSOCKET, Client, ClientProgram
 from tests.journeys.conftest import StartDaemon
-from tests.journeys.daemon import Answer, Daemon, free_port, http_request, token
+from tests.journeys.daemon import Answer, Daemon, free_port, http_request, token, wait_until
 from tests.journeys.operators import operate
 
 pytestmark = pytest.mark.journey
@@ -123,6 +123,46 @@ def test_an_export_without_a_store_makes_none(tmp_path: Path) -> None:
     assert "none answers" in said.problem
 
 
+def test_an_import_makes_a_store_only_if_it_is_told_to(tmp_path: Path) -> None:
+    nobody = f"tcp:{free_port()}:interface=127.0.0.1"
+    file = tmp_path / "songs.sqlite3"
+    settings = {"server.admin": nobody, "store.url": f"sqlite:{file}"}
+    said = operate(settings, "import", "song-1", "-", given=b"la")
+    assert said.problem == f"no daemon answers, and {file} does not exist (--create makes it)"
+    assert list(tmp_path.iterdir()) == []
+    said = operate(settings, "import", "--create", "song-1", "-", given=b"la")
+    assert said.output == b"song-1 is at revision 1 now\n"
+    assert operate(settings, "export", "song-1").output == b"la"
+
+
+def test_a_daemon_that_has_other_songs_is_not_taken_for_the_one_that_is_meant(
+    daemon: Daemon, start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    assert put(daemon, "song-1", b"la").status == 200
+    admin, url = (str(daemon.settings[name]) for name in ("server.admin", "store.url"))
+    file, other = Path(url.removeprefix("sqlite:")), tmp_path / "öther%20.sqlite3"
+    settings = {"server.admin": admin, "store.url": f"sqlite:{other}"}
+    for command in (["export", "song-1"], ["import", "song-1", "-"]):
+        said = operate(settings, *command, given=b"di")
+        assert said.problem == f"the daemon on {admin} has its songs in {file}, not {other}"
+    redis = {"server.admin": admin, "cluster.redis_url": "redis://secret:word@127.0.0.1:1/2"}
+    options = [f"--set={name}={value}" for name, value in redis.items()]
+    said = operate({}, "export", *options, "song-1")
+    there = f"{file}, not redis://127.0.0.1:1/2 chordme:"
+    assert said.problem == f"the daemon on {admin} has its songs in {there}"
+    assert not other.exists()
+    # By another name, by its own alone, or if nothing is said, it is that one.
+    link = tmp_path / "link.sqlite3"
+    link.symlink_to(file)
+    for name in (url, f"sqlite:{link}", f"sqlite:{file.name}", f"sqlite:./{file.name}", ""):
+        said = operate({"server.admin": admin, "store.url": name}, "export", "song-1")
+        assert (said.output, said.errors) == (b"la", ""), name
+
+    with_it = start_daemon({"store.url": f"sqlite:{other}"})
+    assert operate(with_it.settings, "import", "song-1", "-", given=b"di").status == 0
+    assert operate(with_it.settings, "export", "song-1").output == b"di"
+
+
 def test_something_else_on_the_admin_port_is_not_taken_for_a_daemon(daemon: Daemon) -> None:
     # The daemon's own front door: it answers, but not about songs.
     front_door = {"server.admin": f"tcp:{daemon.port}:interface=127.0.0.1"}
@@ -207,9 +247,37 @@ def overwritten(file: Path) -> None:
         opened.write(b"\xff" * (size - 8192))
 
 
+def execute(file: Path, statement: str) -> None:
+    """Change something as `sqlite3 FILE STATEMENT` does, also beside a daemon."""
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(statement)
+
+
+def is_saved(file: Path) -> bool:
+    with closing(sqlite3.connect(file)) as database:
+        found = database.execute("SELECT revision FROM rooms").fetchall()
+    return found == [(1,)]
+
+
+def with_a_hole(file: Path) -> None:
+    execute(file, "UPDATE rooms SET head = head + 1")
+
+
+def with_half_a_row(file: Path) -> None:
+    execute(file, "UPDATE entries SET draft = json_remove(draft, '$.author')")
+
+
+def beyond_the_end(file: Path) -> None:
+    execute(file, "UPDATE rooms SET revision = 0, text = ''")
+    execute(file, "UPDATE entries SET draft = json_set(draft, '$.operation', json('[9, \"x\"]'))")
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
+        (with_a_hole, "is damaged"),
+        (with_half_a_row, "is damaged"),
+        (beyond_the_end, "is damaged"),
         (newer, "was written by a newer chordme-daemon"),
         (no_database, "not a database"),
         (of_something_else, "is a database of something else"),
@@ -222,10 +290,41 @@ def test_a_file_that_is_no_good_is_said_in_one_line(daemon: Daemon, harm: Any, s
     daemon.stop()
     file = Path(str(daemon.settings["store.url"]).removeprefix("sqlite:"))
     harm(file)
-    for command in (["export", "song-1"], ["import", "song-1", "-"]):
+    for command in (
+        ["export", "song-1"],
+        ["export", "--history", "song-1"],
+        ["import", "song-1", "-"],
+    ):
         problem = operate(daemon.settings, *command, given=b"x").problem
         assert said in problem
         assert str(file) in problem
+
+
+@pytest.mark.parametrize("harm", [with_a_hole, with_half_a_row, beyond_the_end])
+def test_a_song_that_is_damaged_is_answered_and_can_be_made_anew(
+    daemon: Daemon, clients: ClientProgram, harm: Any
+) -> None:
+    for words in ("cannot be read", "is damaged", "Traceback"):
+        daemon.expect(words)
+    assert put(daemon, "song-1", b"la").status == 200
+    file = Path(str(daemon.settings["store.url"]).removeprefix("sqlite:"))
+    wait_until(lambda: is_saved(file), "the room is closed, and its text saved")
+    harm(file)
+    ada = clients.connect(daemon.url, "ada", **WEBSOCKET)
+    for _ in range(2):
+        assert ada.ask("join_room", {"room_id": "song-1"})["code"] == "unavailable"
+        assert ada.ask("ping", {})["ok"] is True
+    assert songs(daemon, "song-1").status == 503
+    assert put(daemon, "song-1", b"la").status == 503
+    assert operate(daemon.settings, "export", "song-1").status == 1
+    ada.join("song-2")
+    # As the README says; the daemon runs.
+    for table in ("rooms", "entries", "messages"):
+        execute(file, f"DELETE FROM {table} WHERE room = 'song-1'")
+    said = operate(daemon.settings, "import", "song-1", "-", given=b"la la")
+    assert said.output == b"song-1 is at revision 1 now\n"
+    ada.join("song-1")
+    assert operate(daemon.settings, "export", "song-1").output == b"la la"
 
 
 # The admin site
@@ -266,12 +365,15 @@ def test_a_song_is_seen_with_who_edits_it(daemon: Daemon, clients: ClientProgram
         assert songs(daemon, path).status == 404, path
 
 
-def test_only_an_address_of_this_machine_may_put(daemon: Daemon) -> None:
+def test_only_who_asks_an_address_of_this_machine_is_answered(daemon: Daemon) -> None:
+    refused = (403, "Only by the address of this machine")
     for host in ("evil.example", f"evil.example:{daemon.admin_port}", "127.0.0.1.evil.example"):
-        assert why(put(daemon, "song-1", b"x", host)) == (
-            403,
-            "Only by the address of this machine",
-        )
+        assert why(put(daemon, "song-1", b"x", host)) == refused
+        for path in ("song-1", "song-1/history", "song-2", ""):
+            told = http_request(f"{daemon.admin_url}/rooms/{path}", headers={"Host": host})
+            assert why(told) == refused
+            # Nor is it told what is where.
+            assert "chordme-store" not in told.headers
     assert songs(daemon, "song-1").status == 404
     for revision, host in enumerate((None, "localhost:5001", "127.0.0.1", "[::1]:5001"), 1):
         answer = put(daemon, "song-1", b"x" * revision, host)

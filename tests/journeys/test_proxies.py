@@ -212,7 +212,7 @@ def test_a_client_cannot_choose_its_address(
 
     def handshake(claims: str, comes_from: str = "127.0.0.1") -> int:
         connection = HTTPConnection(
-            "127.0.0.1", balancer.port, timeout=10, source_address=(comes_from, 0)
+            "127.0.0.1", between.port, timeout=10, source_address=(comes_from, 0)
         )
         try:
             path = "/socket.io/?EIO=4&transport=polling"
@@ -221,7 +221,7 @@ def test_a_client_cannot_choose_its_address(
         finally:
             connection.close()
 
-    with Balancer(program, tmp_path, instances) as balancer:
+    with Balancer(program, tmp_path, instances) as between:
         assert [handshake(f"203.0.113.{n}") for n in range(5)] == [200, 200, 200, 429, 429]
         assert handshake("203.0.113.9", comes_from="127.0.0.2") == 200
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.clients import WEBSOCKET, Client, ClientProgram
+from tests.journeys.clients import POLLING, WEBSOCKET, Client, ClientProgram
 from tests.journeys.conftest import StartDaemon
 from tests.journeys.daemon import (
     ROOT,
@@ -149,6 +149,81 @@ def test_a_backup_that_was_made_while_people_edit_is_a_store_that_works(
     ada = join(clients, daemon, "ada")
     assert insert(ada, "[50]", revision=49, seq=50)["revision"] == 50
     assert song(daemon) == (51, "on " + text)
+
+
+def test_the_way_back_from_a_backup_is_the_one_of_the_readme(
+    start_daemon: StartDaemon, clients: ClientProgram, tmp_path: Path
+) -> None:
+    daemon = start_daemon()
+    file, copy = store_of(daemon), tmp_path / "copy.sqlite3"
+    ada = join(clients, daemon, "ada")
+    assert insert(ada, "kept ", revision=0, seq=1)["ok"] is True
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(f"VACUUM INTO '{copy}'")
+    for seq in range(2, 10):
+        assert insert(ada, "gone ", revision=seq - 1, seq=seq)["ok"] is True
+    daemon.kill()
+    beside = [Path(f"{file}-wal"), Path(f"{file}-shm")]
+    assert all(one.exists() for one in beside)
+
+    for one in beside:
+        one.unlink()
+    shutil.copyfile(copy, file)
+    listen = str(daemon.settings["server.listen"])
+    daemon = start_daemon({"store.url": f"sqlite:{file}", "server.listen": listen})
+    assert song(daemon) == (1, "kept ")
+    # It comes back by itself, and asks for what came after a revision that is none any more.
+    place = {"room_id": "song-1", "permission": "edit", "revision": 1}
+    assert ada.event("authenticated")["resumed"] == [place]
+    joined = ada.ask("join_room", {"room_id": "song-1", "revision": 9})
+    assert (joined["revision"], joined["resync"], joined["last_seq"]) == (1, True, 1)
+    assert ada.event("document_state")["text"] == "kept "
+    assert insert(ada, "on ", revision=1, seq=2)["revision"] == 2
+    assert song(daemon) == (2, "on kept ")
+
+
+def test_a_daemon_starts_though_rows_of_its_file_cannot_be_read(
+    start_daemon: StartDaemon, clients: ClientProgram
+) -> None:
+    daemon = start_daemon()
+    file = store_of(daemon)
+    ada = join(clients, daemon, "ada")
+    for room in ("song-1", "song-2"):
+        assert http_request(f"{daemon.admin_url}/rooms/{room}", "PUT", b"la").status == 200
+    daemon.kill()
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE members SET member = json_remove(member, '$.user')")
+        database.execute("UPDATE rooms SET head = 7 WHERE room = 'song-1'")
+    daemon = start_daemon({"store.url": f"sqlite:{file}"})
+    daemon.expect(f"The song song-1 in {file} cannot be read")
+    assert "A member of song-1 is forgotten" in daemon.log
+    ada = clients.connect(daemon.url, "ada", **WEBSOCKET)
+    for _ in range(3):
+        assert ada.ask("join_room", {"room_id": "song-1"})["code"] == "unavailable"
+    assert daemon.log.count("The song song-1 in") == 1
+    assert ada.ask("join_room", {"room_id": "song-2"})["revision"] == 1
+
+
+@pytest.mark.parametrize("transport", [POLLING, WEBSOCKET], ids=["polling", "websocket"])
+def test_a_song_can_be_joined_however_long_it_becomes_on_its_way(
+    daemon: Daemon, clients: ClientProgram, transport: dict[str, object]
+) -> None:
+    # In JSON six bytes each: more than may wait for a slow client.
+    text = "\x01" * 190_000
+    put = http_request(f"{daemon.admin_url}/rooms/song-1", "PUT", text.encode())
+    assert put.status == 200
+    auth = {"token": token("ada"), "client_id": "tab-ada"}
+    ada = clients.connect(daemon.url, "ada", auth=auth, **transport)
+    joined = ada.ask("join_room", {"room_id": "song-1", "document": True})
+    assert joined["document"] == {"text": text}
+    old = clients.connect(daemon.url, 7, **transport)
+    old.join("song-1")
+    assert old.event("document_state")["text"] == text
+    assert insert(ada, "la", revision=1, seq=1)["ok"] is True
+    assert old.event("collaboration_update")["operation"]["content"] == "la"
+    for client in (ada, old):
+        assert client.ask("ping", {})["ok"] is True
+        assert client.count("connected") == 1
 
 
 # A full disk

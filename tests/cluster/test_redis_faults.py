@@ -1,0 +1,254 @@
+"""Daemons over one real Redis: what they owe each other when one of them, or Redis, fails."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
+
+from chordme_daemon.cluster import session as session_module
+from chordme_daemon.cluster import wire
+from chordme_daemon.cluster.interface import (
+    Arrived,
+    Degraded,
+    Departed,
+    Entry,
+    Member,
+    Note,
+    Participant,
+    Replaced,
+    Snapshot,
+)
+from chordme_daemon.cluster.journal import Journal
+from tests.cluster.daemons import ADA, BOB, Daemons, opened, unavailable, until
+from tests.cluster.subjects import Subject, draft
+from tests.journeys.redis_server import RedisServer
+from tests.journeys.tcp_proxy import Mode, TcpProxy
+
+# Daemons that die, or seem to
+
+
+@pytest.fixture
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "LEASE_S", 0.3)
+
+
+def test_the_members_of_a_dead_daemon_leave_and_may_come_back_elsewhere(
+    daemons: Daemons, short_lease: None
+) -> None:
+    dead, alive = daemons(), daemons()
+    opened(dead)
+    ears = opened(alive)
+    dead.join("song", ADA, BOB)
+    eve = Member("~eve", "i:6", 6)
+    alive.join("song", eve)
+    dead.wait(dead.cluster._link.stop())
+    until(alive, lambda: alive.pass_s(2) or ears.of(Departed), "the burial")
+    assert ears.of(Departed) == [Departed(BOB, 2)]  # who can come back is waited for
+    alive.join("song", ADA)
+    alive.pass_s(20)
+    assert ears.of(Departed) == [Departed(BOB, 2)]
+    assert ears.of(Arrived)[-1].member == eve
+
+
+def test_a_daemon_that_was_thought_dead_changes_nothing_before_it_has_begun_anew(
+    daemons: Daemons, short_lease: None
+) -> None:
+    woken, alive = daemons(), daemons()
+    first, _ = opened(woken), opened(alive)
+    woken.join("song", BOB)
+    alive.pass_s(2)
+    woken.wait(deferLater(reactor, 0.4))
+    until(alive, lambda: alive.pass_s(2) or not is_known(alive, woken), "the burial")
+    assert unavailable(woken)
+    assert alive.record("song").revision == 0
+    woken.wait(woken.cluster.session.whenever())
+    assert len(first.of(Degraded)) == 1
+    assert woken.commit("song", 0)
+    eve = Member("~eve", "i:6", 6)
+    assert alive.join("song", eve)[0] == Participant(5, None, 1)
+
+
+def is_known(alive: Subject, daemon: Subject) -> bool:
+    """Whether Redis takes a daemon for alive."""
+    asked = ("HEXISTS", "chordme:sessions", daemon.cluster.session.node)
+    return bool(alive.wait(alive.cluster._link.call(*asked)))
+
+
+# Redis away, full, or forgetful
+
+
+def test_while_redis_is_away_edits_are_refused_at_once_and_notes_stay_here(
+    daemons: Daemons, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path) as redis:
+        daemon = daemons(redis)
+        ears = opened(daemon)
+        daemon.join("song", BOB)
+        redis.kill()
+        until(daemon, lambda: not daemon.cluster.available)
+        assert unavailable(daemon)
+        assert len(ears.of(Degraded)) == 1
+        daemon.cluster.publish("song", Note("cursor_moved", {"n": 1}, "a"))
+        daemon.cluster.publish("song", Note("room_message", {"n": 2}, "a", kept=True))
+        assert [note.payload["n"] for note in ears.of(Note)] == [1, 2]
+        redis.start()
+        daemon.wait(daemon.cluster.session.whenever())
+        assert daemon.commit("song", 0)
+        daemon.settle()
+        assert len(ears.of(Note)) == 2, "nothing stale is sent"
+        assert list(daemon.record("song").messages) == []
+        daemon.wait(ensureDeferred(daemon.cluster.stop()))
+
+
+def test_c08_a_redis_that_was_started_empty_gets_back_what_was_heard(daemons: Daemons) -> None:
+    one, other = daemons(), daemons()
+    first, second = opened(one), opened(other)
+    one.join("song", ADA)
+    for head in range(5):
+        assert one.commit("song", head, draft("a", seq=head + 1))
+    other.settle()
+    other.cluster._link.call("FLUSHALL").addErrback(lambda _: None)
+    for daemon in (one, other):
+        until(daemon, lambda daemon=daemon: unavailable(daemon, 5) or daemon.cluster.tick())
+        daemon.wait(daemon.cluster.session.whenever())
+    until(one, lambda: one.record("song").revision == 5, "the song")
+    assert [entry.draft for entry in one.record("song").entries] == [
+        entry.draft for entry in first.of(Entry)
+    ]
+    replaced = [event for ears in (first, second) for event in ears.of(Replaced)]
+    assert replaced
+    assert all(event.lost == [] for event in replaced)
+    assert other.commit("song", 5, draft("b", seq=1))
+    assert one.commit("song", 6, draft("a", seq=5)) is None, "it was answered before"
+    assert one.wait(one.cluster.memberships(ADA.key)) == {"song": 6}
+
+
+def test_an_older_redis_with_which_another_went_on_gets_what_it_lost_again(
+    daemons: Daemons, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
+        behind = attrs.make_class("Behind", {"url": attrs.field()})(
+            f"redis://127.0.0.1:{proxy.port}/0"
+        )
+        late, early = daemons(behind), daemons(redis)
+        ears = opened(late)
+        opened(early)
+        assert late.commit("song", 0, draft("a", seq=1))
+        redis.keep_data()
+        proxy_off = draft("a", seq=2)
+        early.cluster.close("song")
+        assert late.commit("song", 1, proxy_off)
+        proxy.set(Mode.REFUSE)
+        proxy.reset()
+        redis.restart_with_kept_data()
+        until(early, lambda: not early.cluster.available)
+        early.wait(early.cluster.session.whenever())
+        assert early.record("song").revision == 1
+        opened(early)
+        assert early.commit("song", 1, draft("b", seq=1))
+        proxy.set(Mode.PASS)
+        until(late, lambda: late.cluster.tick() or ears.of(Replaced), "the other past")
+        [replaced] = ears.of(Replaced)
+        assert replaced.base == 1
+        assert [entry.draft for entry in replaced.lost] == [proxy_off]
+        assert replaced.record.revision == 2
+        for daemon in (late, early):
+            daemon.wait(ensureDeferred(daemon.cluster.stop()))
+
+
+def test_a_commit_whose_answer_was_lost_is_found(daemons: Daemons, tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
+        behind = attrs.make_class("Behind", {"url": attrs.field()})(
+            f"redis://127.0.0.1:{proxy.port}/0"
+        )
+        daemon = daemons(behind)
+        ears = opened(daemon)
+        proxy.set(Mode.DROP_REPLIES)
+        committing = daemon.cluster.commit("song", 0, [draft("a")])
+        daemon.wait(deferLater(reactor, 0.1))
+        proxy.set(Mode.PASS)
+        proxy.reset()
+        [entry] = daemon.wait(committing)
+        assert (entry.revision, entry.draft) == (1, draft("a"))
+        assert len(ears.of(Entry)) == 1
+        assert daemon.record("song").revision == 1
+        daemon.wait(ensureDeferred(daemon.cluster.stop()))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    ],
+    ids=["READONLY", "OOM"],
+)
+def test_c07_a_redis_that_refuses_refuses_edits_and_nothing_else(
+    daemons: Daemons, redis: RedisServer, begin: tuple[str, ...], end: tuple[str, ...]
+) -> None:
+    daemon = daemons()
+    ears = opened(daemon)
+    assert daemon.commit("song", 0)
+    redis.command(*begin)
+    try:
+        assert unavailable(daemon, 1)
+    finally:
+        redis.command(*end)
+    until(daemon, lambda: not unavailable(daemon, 1), "edits again")
+    assert [entry.revision for entry in ears.of(Entry)] == [1, 2]
+
+
+def test_c01_c03_c04_what_others_say_in_a_channel_changes_nothing(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    ears = opened(daemon)
+    daemon.join("song", BOB)
+    assert daemon.commit("song", 0)
+    daemon.settle()
+    before = list(ears.events)
+    opening = daemon.cluster.session.opening
+    body = wire.encode_draft(draft("forged")).decode()
+    forged = [
+        b"garbage",
+        b"42",
+        b"\xff",
+        b"{}",
+        b"\x80\x04x",
+        b"x" * 1_000_000,
+        b"[" * 400,
+        b'[1,"guessed","e",2,' + body.encode() + b"]",
+        opening + b'"e",2,["a"]]',
+    ]
+    for data in forged:
+        daemon.wait(daemon.cluster._link.call("PUBLISH", "chordme:room:song", data))
+    # With the password, but old: it is not heard twice.
+    old = opening + b'"e",1,' + body.encode() + b"]"
+    daemon.wait(daemon.cluster._link.call("PUBLISH", "chordme:room:song", old))
+    daemon.settle()
+    assert ears.events == before
+    assert daemon.cluster.dropped == len(forged)
+    assert daemon.commit("song", 1)
+
+
+def test_a_redis_that_knows_nothing_of_a_song_gets_the_copy_of_a_journal(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    journal = Journal(":memory:")
+    journal.open()
+    daemon = daemons(journal=journal)
+    ears = opened(daemon)
+    for head in range(3):
+        assert daemon.commit("song", head)
+    daemon.cluster.compact("song", ears.held().snapshot, 0)
+    daemon.cluster.close("song")
+    daemon.settle()
+    redis.command("FLUSHALL")
+    before = daemon.cluster.session._name
+    daemon.cluster.session.tick()  # it is not known any more, and begins anew
+    until(daemon, lambda: daemon.cluster.session._name != before)
+    daemon.wait(daemon.cluster.session.whenever())
+    assert opened(daemon).record.snapshot == Snapshot(3, "xxx")
