@@ -29,6 +29,11 @@ class Refused(ClusterUnavailable):
     """Redis answered with an error: nothing was done. The text begins with its code."""
 
 
+def is_of_a_key(error: Exception) -> bool:
+    """Whether an error says something of what is in a key, and not of Redis as a whole."""
+    return isinstance(error, Refused) and str(error).startswith(("WRONGTYPE", "user_script"))
+
+
 class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed
     """One connection: bytes in, bytes out, nothing guessed of either."""
 

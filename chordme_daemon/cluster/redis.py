@@ -34,7 +34,7 @@ from chordme_daemon.cluster.interface import (
 )
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.link import Link
-from chordme_daemon.cluster.protocol import Unknown
+from chordme_daemon.cluster.protocol import Unknown, is_of_a_key
 from chordme_daemon.cluster.replica import Replica, restore
 from chordme_daemon.cluster.session import Session
 
@@ -305,8 +305,8 @@ class RedisCluster:
     async def _begin(self, places: Sequence[str]) -> None:
         """A session begins: whatever has happened meanwhile, be up to date with it."""
         for replica in self._open_rooms():
-            await replica.verify()
-            await replica.presence.join_again()
+            await self._care_for(replica, replica.verify())
+            await self._care_for(replica, replica.presence.join_again())
         self._recount_at = self._reactor.seconds() + RECOUNT_AFTER_S
         ours = {
             _place(room, key) for room, one in self._rooms.items() for key in one.presence.members
@@ -315,6 +315,15 @@ class RedisCluster:
         for place in set(places) - ours:
             room, _, key = place.partition(" ")
             await self._leave(room, key, lost=place not in gone)
+
+    async def _care_for(self, replica: Replica, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Do something for a room; one that is damaged must not stop the care of the rest."""
+        try:
+            await work
+        except Exception as error:
+            if isinstance(error, ClusterUnavailable) and not is_of_a_key(error):
+                raise
+            self.log.failure("Looking after the room {room} failed", room=replica.room)
 
     def _open_rooms(self) -> list[Replica]:
         return [replica for replica in self._rooms.values() if replica.is_open]
@@ -331,7 +340,7 @@ class RedisCluster:
 
     async def _recount(self) -> None:
         for replica in self._open_rooms():
-            await replica.presence.recount()
+            await self._care_for(replica, replica.presence.recount())
 
     async def _compare(self) -> None:
         """Compare the heads, and catch up where they differ."""
@@ -342,9 +351,9 @@ class RedisCluster:
             heads = await self.session.ask(scripts.HEADS, *(one.room for one in some))
             for replica, before, head in zip(some, asked, heads, strict=True):
                 if head < before:
-                    await replica.mend()
+                    await self._care_for(replica, replica.mend())
                 elif head > replica.revision:
-                    await replica.pull(head)
+                    await self._care_for(replica, replica.pull(head))
 
     def _unanswered(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
         """Do what nobody waits for."""

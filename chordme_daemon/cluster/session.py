@@ -108,16 +108,21 @@ class Session:
 
     async def run(self, script: Script, *arguments: bytes | str | int) -> list[Any]:
         """Run a script that writes; fails with `Unavailable` when the session is over."""
-        if not self._name:
+        name = self._name
+        if not name:
             raise Unavailable
-        head = (self.node, self._name, self.opening)
+        head = (self.node, name, self.opening)
         reply: list[Any] = await self.link.run(script, [self.prefix], (*head, *arguments))
         if reply[0] == b"session":
-            self.log.warn("Redis does not know this daemon any more: beginning anew")
-            self.lose()
-            self.open()
+            if self._name == name:
+                self._begin_anew()
             raise Unavailable
         return reply
+
+    def _begin_anew(self) -> None:
+        self.log.warn("Redis does not know this daemon any more: beginning anew")
+        self.lose()
+        self.open()
 
     async def ask(self, script: Script, *arguments: bytes | str | int) -> Any:
         """Run a script that only reads."""

@@ -252,3 +252,20 @@ def test_a_redis_that_knows_nothing_of_a_song_gets_the_copy_of_a_journal(
     until(daemon, lambda: daemon.cluster.session._name != before)
     daemon.wait(daemon.cluster.session.whenever())
     assert opened(daemon).record.snapshot == Snapshot(3, "xxx")
+
+
+def test_one_damaged_song_does_not_keep_the_others_from_being_looked_after(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    opened(daemon, "damaged")
+    ears = opened(daemon)
+    assert daemon.wait(daemon.cluster.commit("damaged", 0, [draft("a")]))
+    assert daemon.commit("song", 0)
+    redis.command("DEL", "chordme:room:damaged:log")
+    redis.command("SET", "chordme:room:damaged:log", "of another type")
+    redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    until(daemon, lambda: not daemon.cluster.available)
+    daemon.wait(daemon.cluster.session.whenever())
+    assert daemon.commit("song", 1)
+    assert [entry.revision for entry in ears.of(Entry)] == [1, 2]
