@@ -21,7 +21,7 @@ check: $(VENV)/.installed-dev debian-packages npm-packages
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
 
-# The cluster's faults at length, with three seeds: some forty minutes.
+# The faults of the cluster at length, with three seeds: some ten minutes.
 .PHONY: soak
 soak: $(VENV)/.installed-dev debian-packages npm-packages
 	CHORDME_SOAK=3 $(BIN)/python -m pytest -q -s tests/journeys/test_cluster_faults.py
