@@ -24,6 +24,8 @@ The house, and which way its imports point (down; never up, never round)::
         documents.py      puts concurrent operations on a room's document into one order
         rooms.py          all rooms: opened with the first member, closed after the last
         room.py           one room: who sits in it, and what each of them is told
+        deliveries.py     what legacy clients are told, and when they have seen it
+        seats.py          one connection's place in one room
         document.py       a song's text at the head, and the log that leads there       (pure)
         shadow.py         what a client that sends no revision has in its editor        (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
@@ -37,6 +39,7 @@ The house, and which way its imports point (down; never up, never round)::
         interface.py      ICluster: notes, entries, members, and the promise about their order
         local.py          a cluster of one
         journal.py        its memory on disk (SQLite), or none
+        rows.py           what stands in there, and whether it can be
         redis.py          a cluster held together by one Redis
         replica.py        one room as it was heard, and how it stays what the log says
         presence.py       who is in a room, of all daemons

@@ -19,8 +19,8 @@ from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
 from chordme_daemon.app.limits import Rate
-from chordme_daemon.app.room import Seat
 from chordme_daemon.app.rooms import Rooms
+from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
 from chordme_daemon.cluster.interface import ClusterUnavailable, Member
 
@@ -96,6 +96,9 @@ class Answers:
     def serve(self, client: Client, request: events.Request, size_bytes: int) -> Answering:
         """Do what a request asks for; raises or fails with `Refused` if that is not granted."""
         too_large: Refused | None = None
+        if isinstance(request, events.BroadcastMessage):
+            # A number can be longer than it was written.
+            size_bytes = max(size_bytes, request.size_bytes)
         if size_bytes > self._limits.event_bytes:
             limit = self._limits.event_bytes
             too_large = Refused(Code.MESSAGE_TOO_LARGE, "Message too large", limit=limit)
@@ -175,6 +178,8 @@ class Answers:
             # Lost without our knowing it yet; or a copy of the tab, which must not come back.
             self._stand_up_everywhere(before, lost=True)
             before.connection.disconnect()
+            # It may be joining a room: its place there is its successor's now.
+            before.lost = True
         try:
             rooms = await self._rooms.memberships(client.member_key)
         except ClusterUnavailable:
@@ -286,13 +291,12 @@ class Answers:
         room, seat = client.seat(request.room_id)
 
         async def allow() -> None:
-            """Asked when it is known what stands on the screen: there it is, granted or not."""
+            """What is refused costs as much as what is not."""
             identity = client.known(self._wall_s())
+            await self._spend(self._operations, identity)
             client.editing(request.room_id)
             if too_large is not None:
                 raise too_large
-            await self._spend(self._operations, identity)
-            client.editing(request.room_id)
 
         return self._editing.submit(room, seat, request, allow)
 
@@ -303,14 +307,17 @@ class Answers:
         return Answer()
 
     def _publish_cursor(self, client: Client, request: events.MoveCursor) -> None:
-        assert client.identity is not None  # noqa: S101 - it moved a cursor
+        try:
+            identity = client.known(self._wall_s())
+        except Refused:
+            return  # it has waited, and its token has not
         room, seat = client.seats[request.room_id]
         position, revision = request.position, request.revision
         if revision is not None:
             # Others may have typed since then.
-            position, revision = room.text.carry(position, revision), room.text.revision
+            position, revision = room.text.carry(position, revision)
         payload = payloads.cursor_moved(
-            client.identity.user_id,
+            identity.user_id,
             room.id,
             position,
             self.now_ms(),

@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IDelayedCall
 from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.document import PASSING
 from chordme_daemon.app.events import Code, MoveCursor, Permission, Refused
-from chordme_daemon.app.room import Room, Seat
+from chordme_daemon.app.room import Room
+from chordme_daemon.app.seats import Seat
 from chordme_daemon.socketio.server import Connection
 
 

@@ -11,8 +11,8 @@
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Final
+from zlib import crc32
 
 import attrs
 
@@ -24,8 +24,9 @@ from chordme_daemon.cluster.interface import Draft, Entry, Record, Snapshot, Use
 MAX_LAG: Final = 1000
 MAX_REPLAY: Final = 256 * 1024
 PART_BYTES: Final = 48
-# How far behind a cursor may be, in all parts of the operations since then.
-MAX_CURSOR_PARTS: Final = 500
+# How far behind a cursor may be, and in how many parts of the operations since then.
+MAX_CURSOR_LAG: Final = 100
+MAX_CURSOR_PARTS: Final = 1000
 MAX_TEXT: Final = 200_000
 # An entry is kept while it is young, or one of the last; there is an end to that, too.
 KEEP_ENTRIES: Final = 2000
@@ -36,6 +37,9 @@ KEEP_ANSWERS_MS: Final = 24 * 3600 * 1000
 # The same for clients that only give their operations an id: so long, and so many of a room.
 KEEP_IDS_MS: Final = 600_000
 MAX_IDS: Final = 1024
+# What of a cursor counts units.
+_PLACES: Final = ("offset", "selectionStart", "selectionEnd")
+_DIGEST_BITS: Final = 32
 # With this begin the keys of clients that do not come back: nothing is remembered for them.
 PASSING: Final = "~"
 
@@ -61,25 +65,33 @@ class Proposal:
     operation_id: str | None = None
 
 
-def name_of(sent: Proposal | Draft) -> tuple[object, object]:
+def digested(count: int, parts: Sequence[ot.Operation]) -> int:
+    """The seq of the operation that one connection sends as such a one.
+
+    It ends with a digest of what was sent. So it is known everywhere, and for as long as its entry
+    is, whether an id that comes again is that of the same operation.
+    """
+    return count << _DIGEST_BITS | crc32(repr(parts).encode("utf-8", "surrogatepass"))
+
+
+def name_of(sent: Proposal | Draft) -> tuple[object, ...]:
     """What an operation is known by when it is sent again."""
     if sent.operation_id is not None and sent.author.startswith(PASSING):
-        return sent.user_id, sent.operation_id
+        return sent.user_id, sent.operation_id, sent.seq % (1 << _DIGEST_BITS)
     return sent.author, sent.seq
 
 
 @attrs.frozen
 class _Step:
-    """An entry, its operation ready to be transformed past, and the text's length after it."""
+    """An entry and its operation, ready to be transformed past.
+
+    The text's length after it, and how many parts the log's operations have had until then.
+    """
 
     entry: Entry
     operation: ot.Operation
     length: int
-
-
-def _is_short(steps: Sequence[_Step]) -> bool:
-    parts = accumulate(len(step.operation) for step in reversed(steps))
-    return all(count <= MAX_CURSOR_PARTS for count in parts)
+    parts: int
 
 
 class Document:
@@ -95,7 +107,9 @@ class Document:
         # The revision before the log's first, and how long the text was there.
         self._base = snapshot.revision
         self._base_length = len(self.text)
-        self._ids: dict[tuple[object, object], tuple[int, int]] = {}
+        # The parts of all before the log's first.
+        self._base_parts = 0
+        self._ids: dict[tuple[object, ...], tuple[int, int]] = {}
         older = [entry for entry in record.entries if entry.revision <= snapshot.revision]
         self._load_older(older)
         for entry in record.entries[len(older) :]:
@@ -103,12 +117,16 @@ class Document:
 
     def _load_older(self, entries: list[Entry]) -> None:
         """Take the part of the log that is in the snapshot's text already."""
+        if any(
+            entry.revision != at for at, entry in enumerate(entries, self._base - len(entries) + 1)
+        ):
+            raise ot.OperationError("There is a hole in the log")
         operations = [ot.from_json(entry.draft.operation) for entry in entries]
         self._base -= len(entries)
         length = self._base_length = self._base_length - sum(map(ot.growth, operations))
         for entry, operation in zip(entries, operations, strict=True):
             length += ot.growth(operation)
-            self._append(_Step(entry, operation, length))
+            self._append(entry, operation, length)
 
     # What is asked of it
 
@@ -120,34 +138,38 @@ class Document:
         """What came after a revision; None when it is not known any more, or too much."""
         if not max(self._base, self.revision - MAX_LAG) <= revision <= self.revision:
             return None
-        entries = [step.entry for step in self._log[revision - self._base :]]
-        parts = [part for entry in entries for part in entry.draft.operation]
-        inserted = sum(len(part) for part in parts if isinstance(part, str))
-        return entries if inserted + len(parts) * PART_BYTES <= MAX_REPLAY else None
+        if self._parts_since(revision) * PART_BYTES > MAX_REPLAY:
+            return None
+        steps = self._log[revision - self._base :]
+        inserted = (part for step in steps for part in step.operation if isinstance(part, str))
+        return [step.entry for step in steps] if sum(map(len, inserted)) <= MAX_REPLAY else None
 
     def history(self, revision: int) -> tuple[int, list[Entry]]:
         """All that is known of what came after a revision, and after which one it begins."""
         base = min(max(revision, self._base), self.revision)
         return base, [step.entry for step in self._log[base - self._base :]]
 
-    def carry(self, position: Fields, revision: int) -> Fields:
-        """A cursor of an earlier revision as it is at the head; unknown revisions change nothing.
+    def carry(self, position: Fields, revision: int) -> tuple[Fields, int | None]:
+        """A cursor of an earlier revision as it is at the head, and the head; at no cost.
 
-        `line` and `column` follow `offset`: without that they mean nothing elsewhere.
+        `line` and `column` follow `offset`. From a revision that is not known, or too long ago,
+        they are all that is left, and the revision is None.
         """
-        steps = self._log[max(revision - self._base, 0) :]
-        if not self._base <= revision < self.revision or not _is_short(steps):
-            return position
+        lag = self.revision - revision
+        known = 0 <= lag <= min(MAX_CURSOR_LAG, len(self._log))
+        if not known or self._parts_since(revision) > MAX_CURSOR_PARTS:
+            return {name: position[name] for name in position if name not in _PLACES}, None
         carried = dict(position)
-        for step in steps:
-            for field in ("offset", "selectionStart", "selectionEnd"):
-                if isinstance(index := carried.get(field), int):
-                    carried[field] = ot.transform_index(index, step.operation)
-        if isinstance(offset := carried.get("offset"), int):
+        for name in _PLACES:
+            if isinstance(index := carried.get(name), int):
+                carried[name] = min(index, self._length_at(revision))
+        for step in self._log[len(self._log) - lag :]:
+            _move(carried, step.operation)
+        if lag and isinstance(offset := carried.get("offset"), int):
             before = self.text.units(0, offset)
             carried["line"] = before.count("\n")
             carried["column"] = len(before) - before.rfind("\n") - 1
-        return carried
+        return carried, self.revision
 
     def answer_to(self, proposal: Proposal) -> int | None:
         """The revision that an operation has already; None when it is new."""
@@ -169,11 +191,6 @@ class Document:
             raise OutOfStep(Code.INVALID_OPERATION, "This seq was used before")
         return revision
 
-    def operation_at(self, revision: int, otherwise: ot.Operation) -> ot.Operation:
-        """The operation that led to a revision, if that is still in the log."""
-        index = revision - self._base - 1
-        return self._log[index].operation if index >= 0 else otherwise
-
     def check(self, proposal: Proposal) -> None:
         """Refuse a new operation that cannot be meant."""
         if not max(self._base, self.revision - MAX_LAG) <= proposal.base <= self.revision:
@@ -188,8 +205,8 @@ class Document:
 
     def effort(self, proposal: Proposal) -> int:
         """How many parts of operations have to be looked at to place one at the head."""
-        steps = self._log[max(proposal.base - self._base, 0) :]
-        return sum(len(proposal.operation) + len(step.operation) for step in steps)
+        lag = self.revision - max(proposal.base, self._base)
+        return lag * len(proposal.operation) + self._parts_since(self.revision - lag)
 
     def place(self, proposal: Proposal) -> ot.Operation:
         """The operation as it is at the head."""
@@ -225,11 +242,13 @@ class Document:
     # What happens to it
 
     def hear(self, entry: Entry, operation: ot.Operation) -> None:
-        """Apply the next entry, whose operation this is."""
+        """Apply the next entry, whose operation this is; OperationError if it does not fit."""
+        if entry.revision != self.revision + 1:
+            raise ot.OperationError("There is a hole in the log")
         self.text.apply(operation)
         self.revision = entry.revision
         self.edited_ms = entry.draft.timestamp_ms
-        self._append(_Step(entry, operation, len(self.text)))
+        self._append(entry, operation, len(self.text))
 
     def record(self) -> Record:
         """All that is known, with the snapshot at the head."""
@@ -244,7 +263,9 @@ class Document:
                 break
             count += 1
         if count:
-            self._base, self._base_length = self._base + count, self._log[count - 1].length
+            last = self._log[count - 1]
+            self._base, self._base_length = self._base + count, last.length
+            self._base_parts = last.parts
             del self._log[:count]
         recent_ms = now_ms - KEEP_ANSWERS_MS
         self.answered = {key: last for key, last in self.answered.items() if last[2] >= recent_ms}
@@ -258,12 +279,30 @@ class Document:
             else self._base_length
         )
 
-    def _append(self, step: _Step) -> None:
-        self._log.append(step)
-        revision, draft = step.entry.revision, step.entry.draft
+    def _parts_since(self, revision: int) -> int:
+        """How many parts all operations have that came after a revision of the log."""
+        index = revision - self._base - 1
+        until = self._log[-1].parts if self._log else self._base_parts
+        return until - (self._log[index].parts if index >= 0 else self._base_parts)
+
+    def _append(self, entry: Entry, operation: ot.Operation, length: int) -> None:
+        before = self._log[-1].parts if self._log else self._base_parts
+        self._log.append(_Step(entry, operation, length, before + len(operation)))
+        draft = entry.draft
         if not draft.author.startswith(PASSING):
-            self.answered[draft.author] = (draft.seq, revision, draft.timestamp_ms)
+            self.answered[draft.author] = (draft.seq, entry.revision, draft.timestamp_ms)
         elif draft.operation_id is not None:
-            self._ids[draft.user_id, draft.operation_id] = (revision, draft.timestamp_ms)
+            self._ids[name_of(draft)] = (entry.revision, draft.timestamp_ms)
             if len(self._ids) > MAX_IDS:
                 del self._ids[next(iter(self._ids))]
+
+
+def _move(position: Fields, operation: ot.Operation) -> None:
+    """Carry a cursor and its selection past an operation."""
+    places = {name: at for name in _PLACES if isinstance(at := position.get(name), int)}
+    position |= {name: ot.transform_index(at, operation) for name, at in places.items()}
+    start, end = places.get("selectionStart"), places.get("selectionEnd")
+    if start is not None and end is not None:
+        first, last = ot.transform_range(min(start, end), max(start, end), operation)
+        ends = (first, last) if start <= end else (last, first)
+        position["selectionStart"], position["selectionEnd"] = ends

@@ -23,8 +23,10 @@ from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, I
 MAX_TRIES: Final = 5
 # The most operations of one commit.
 MAX_BATCH: Final = 100
-# The most parts of operations that are looked at in one turn of the reactor: some 20 ms.
-MAX_EFFORT: Final = 40_000
+# The most parts of operations that are looked at in one turn of the reactor: some 10 ms.
+MAX_EFFORT: Final = 30_000
+# To tell so many members of a part takes as long as to look at it.
+MEMBERS_OF_A_PART: Final = 4
 # How long to wait for the cluster with what was acknowledged long ago.
 TRY_AGAIN_AFTER_S: Final = 1.0
 
@@ -44,6 +46,8 @@ class Documents:
         It fires at the operation's place in the order in which the room hears of edits. An
         operation that was sent before gets the revision that it has. Raises `Refused`, or fails.
         """
+        if room.damaged:
+            raise ClusterUnavailable
         submission = room.submissions.get(name_of(proposal))
         if submission is None:
             revision = room.text.answer_to(proposal)
@@ -63,6 +67,10 @@ class Documents:
             ensureDeferred(self._commit_all(room)).addErrback(self._failed, room)
         return waiting
 
+    def knows(self, room: Room, proposal: Proposal) -> bool:
+        """Whether an operation was sent before."""
+        return name_of(proposal) in room.submissions or room.text.answer_to(proposal) is not None
+
     def bring_back(self, room: Room, base: int, lost: Sequence[Entry]) -> None:
         """Commit anew what was in the log, after the revision `base`, and is not any more."""
         coming_back = self._bring_back(room, base, [entry.draft for entry in lost])
@@ -80,9 +88,14 @@ class Documents:
                 await deferLater(self._clock, TRY_AGAIN_AFTER_S)
 
     async def _commit_all(self, room: Room) -> None:
-        tries = 0
+        tries = spent = 0
         while room.queue:
-            batch, drafts = self._place(room, self._next_batch(room))
+            if spent > MAX_EFFORT // 2:
+                await deferLater(self._clock, 0)
+                spent = 0
+            batch, effort = self._next_batch(room)
+            spent += effort
+            batch, drafts = self._place(room, batch)
             if not batch:
                 continue
             try:
@@ -106,18 +119,21 @@ class Documents:
                 room.settle(batch, Failure(refused))
         room.committing = False
 
-    def _next_batch(self, room: Room) -> list[Submission]:
-        """As many of those who wait as may be placed in one turn of the reactor; one at least."""
+    def _next_batch(self, room: Room) -> tuple[list[Submission], int]:
+        """As many as may be placed in one turn of the reactor, one at least; and their effort."""
         effort = count = parts = 0
         for submission in room.queue[:MAX_BATCH]:
-            operation = submission.proposal.operation
-            effort += room.text.effort(submission.proposal) + count * len(operation) + parts
-            parts += len(operation)
-            if count and effort > MAX_EFFORT:
+            proposal = submission.proposal
+            own = len(proposal.operation)
+            more = room.text.effort(proposal) + count * own + parts
+            more += own * len(room.seats) // MEMBERS_OF_A_PART
+            if count and effort + more > MAX_EFFORT:
                 break
+            effort += more
+            parts += own
             count += 1
         batch, room.queue = room.queue[:count], room.queue[count:]
-        return batch
+        return batch, effort
 
     def _place(
         self, room: Room, batch: Sequence[Submission]
@@ -134,7 +150,7 @@ class Documents:
                 for other, client_id in before:
                     operation = ot.transform(operation, other, proposal.client_id < client_id)
                 _check(text, operation)
-            except Refused:
+            except Exception:  # what is wrong with one is no concern of the others
                 room.settle([submission], Failure())
                 continue
             if len(batch) > 1:

@@ -6,25 +6,28 @@ by the next update that it gets.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Final
 
 import attrs
+import orjson
 
 from chordme_daemon import ot
 from chordme_daemon.app import payloads
 from chordme_daemon.app.answer import Answer
-from chordme_daemon.app.document import OutOfStep, Proposal, name_of
+from chordme_daemon.app.document import MAX_REPLAY, OutOfStep, Proposal, digested
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.events import Code, Fields, JoinRoom, Refused, SubmitOperation
-from chordme_daemon.app.room import Room, Seat
+from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
-from chordme_daemon.app.shadow import Shadow
+from chordme_daemon.app.seats import Seat
+from chordme_daemon.app.shadow import Shadow, compose_all
 
-# An operation of a legacy client that has more parts than this is dear to take back.
+# How many parts an operation may have that is taken back part by part when it is refused, and how
+# many may have to be looked at for that, or for one that is not refused.
 FEW_PARTS: Final = 8
-# Its parts, each carried past so many operations that the client has not seen.
-MAX_WORK: Final = 4000
+LITTLE_EFFORT: Final = 2000
+MAX_EFFORT: Final = 15_000
 
 # Refuses an edit, or does not.
 Allow = Callable[[], Awaitable[None]]
@@ -50,8 +53,8 @@ class Editing:
         if request.revision > room.text.revision:
             raise OutOfStep(Code.STALE_REVISION, "This revision is not one of the last")
         if seat.behind or request.revision < seat.given:
-            raise Refused(Code.STALE_REVISION, "Your text is being replaced")
-        operation = reduce(ot.compose, request.parts)
+            raise _replaced()
+        operation = compose_all(request.parts)
         proposal = self._proposal(seat, request, operation, request.revision, request.seq)
         seat.awaits = request.seq
         try:
@@ -71,47 +74,41 @@ class Editing:
         if request.seen is not None:
             seat.echoes = True
             seat.saw(request.seen)
-        if seat.replacing:
-            raise Refused(Code.STALE_REVISION, "Your text is being replaced")
-        if len(request.parts) > FEW_PARTS:
-            await self._allow_large(room, seat, shadow, request, allow)
-            allow = _allowed
-        seat.submitted += 1
-        made = reduce(ot.compose, request.parts)
-        proposal = self._proposal(seat, request, made, room.text.revision, seat.submitted)
-        known = _known(room, proposal)
-        if known is None:
-            return await self._commit_legacy(room, seat, shadow, request, proposal, allow=allow)
-        if _inserted(known) == _inserted(made):
-            # Sent again: it is on the client's screen once.
+        if seat.is_replaced:
+            raise _replaced()
+        try:
             await allow()
+        except Exception:
+            self._take_back(room, seat, shadow, request)
+            raise
+        if seat.is_replaced:  # while it was asked
+            raise _replaced()
+        seat.submitted += 1
+        seq = digested(seat.submitted, request.parts)
+        proposal = self._proposal(seat, request, (), room.text.revision, seq)
+        if self._documents.knows(room, proposal):
+            # Sent again: it is on the client's screen once.
             return _confirmed(room, request, await self._documents.submit(room, proposal))
-        # A page that counts its edits has begun to count anew.
-        proposal = attrs.evolve(proposal, operation_id=None)
-        return await self._commit_legacy(room, seat, shadow, request, proposal, allow=allow)
+        return await self._commit_legacy(room, seat, shadow, request, proposal)
 
     async def _commit_legacy(
-        self,
-        room: Room,
-        seat: Seat,
-        shadow: Shadow,
-        request: SubmitOperation,
-        proposal: Proposal,
-        *,
-        allow: Allow,
+        self, room: Room, seat: Seat, shadow: Shadow, request: SubmitOperation, proposal: Proposal
     ) -> Answer:
         text = room.text.text
+        if shadow.effort(len(request.parts), len(text)) > MAX_EFFORT:
+            room.tell_state(seat, "refused")
+            raise _replaced()
         operation, was_cut = shadow.submit(request.parts, len(text), text.units)
         conflicts = shadow.conflicts
         try:
-            await allow()
             proposal = attrs.evolve(proposal, operation=operation)
             revision = await self._documents.submit(room, proposal)
         except Exception:
-            if room.seats.get(seat.member.key) is seat:  # else it has not heard of the others
-                shadow.refuse(text.units)
-                seat.in_turn(partial(room.update, seat))  # after the answer
+            self._undo(room, seat, shadow, text)
             raise
+        if shadow.pending is not None:
+            # It is in the log as it was sent to another daemon, and is told as somebody else's.
+            self._undo(room, seat, shadow, text)
         for conflict in conflicts if not room.closed else ():
             payload = payloads.conflict_resolved(room.id, revision, conflict.kept, conflict.dropped)
             self._rooms.publish(room, "conflict_resolved", payload, author="")
@@ -119,18 +116,22 @@ class Editing:
         then = partial(room.tell_state, seat, "out_of_step") if was_cut else None
         return attrs.evolve(_confirmed(room, request, revision), then=then)
 
-    async def _allow_large(
-        self, room: Room, seat: Seat, shadow: Shadow, request: SubmitOperation, allow: Allow
-    ) -> None:
-        """Refuse an operation of many parts before the work, and not by taking each part back."""
-        try:
-            await allow()
-            if len(request.parts) * (1 + shadow.behind) > MAX_WORK:
-                raise Refused(Code.STALE_REVISION, "Your text is being replaced")
-        except Refused:
-            if room.seats.get(seat.member.key) is seat:
-                room.tell_state(seat, "refused")
-            raise
+    def _take_back(self, room: Room, seat: Seat, shadow: Shadow, request: SubmitOperation) -> None:
+        """Have an operation that was refused at once undone on the screen: it is there already."""
+        if seat.is_replaced or room.seats.get(seat.member.key) is not seat:
+            return
+        text, count = room.text.text, len(request.parts)
+        if count > FEW_PARTS or shadow.effort(count, len(text)) > LITTLE_EFFORT:
+            room.tell_state(seat, "refused")
+            return
+        shadow.submit(request.parts, len(text), text.units)
+        self._undo(room, seat, shadow, text)
+
+    def _undo(self, room: Room, seat: Seat, shadow: Shadow, text: ot.Text) -> None:
+        """Have the pending operation undone on the screen, after the answer."""
+        if room.seats.get(seat.member.key) is seat:  # else it has not heard of the others
+            shadow.refuse(text.units)
+            seat.in_turn(partial(room.update, seat))
 
     def _proposal(
         self, seat: Seat, request: SubmitOperation, operation: ot.Operation, base: int, seq: int
@@ -147,22 +148,8 @@ class Editing:
         )
 
 
-async def _allowed() -> None:
-    """It was asked already."""
-
-
-def _inserted(operation: ot.Operation) -> str:
-    """What of an operation stays as it is, past whatever it is carried."""
-    return "".join(part for part in operation if isinstance(part, str))
-
-
-def _known(room: Room, proposal: Proposal) -> ot.Operation | None:
-    """An operation that has the name of a proposal already, as far as it is known."""
-    under_way = room.submissions.get(name_of(proposal))
-    if under_way is not None:
-        return under_way.proposal.operation
-    revision = room.text.answer_to(proposal)
-    return None if revision is None else room.text.operation_at(revision, proposal.operation)
+def _replaced() -> Refused:
+    return Refused(Code.STALE_REVISION, "Your text is being replaced")
 
 
 def _confirmed(room: Room, request: SubmitOperation, revision: int) -> Answer:
@@ -183,21 +170,41 @@ def catch_up(room: Room, seat: Seat, request: JoinRoom) -> tuple[Fields, Callabl
     if request.document:
         fields["document"] = {"text": str(document.text)}
     elif request.revision is not None:
-        missed = document.since(request.revision)
-        if missed is not None:
-            fields["operations"] = [
-                payloads.collaboration_update(room.id, entry, ot.from_json(entry.draft.operation))
-                for entry in missed
-            ]
+        operations = _missed(room, request.revision)
+        if operations is not None:
+            fields["operations"] = operations
         else:
             fields["resync"] = True
             then = partial(room.tell_state, seat, "stale_revision")
     if room.messages:
         fields["last_message_id"] = room.messages[-1].number
     if request.last_message_id is not None:
-        fields["messages"] = [
-            payloads.numbered(note)
-            for note in room.messages
-            if (note.number or 0) > request.last_message_id
-        ]
+        fields["messages"] = _messages(room, request.last_message_id)
     return fields, then
+
+
+def _missed(room: Room, revision: int) -> list[Fields] | None:
+    """The updates since a revision; None if that is not known, or they are too much."""
+    missed = room.text.since(revision)
+    if missed is None:
+        return None
+    updates = [
+        payloads.collaboration_update(room.id, entry, ot.from_json(entry.draft.operation))
+        for entry in missed
+    ]
+    return updates if len(orjson.dumps(updates)) <= MAX_REPLAY else None
+
+
+def _messages(room: Room, last_message_id: int) -> list[Fields]:
+    """The messages since the one of an id: of too much, the last."""
+    messages: list[Fields] = []
+    size_bytes = 0
+    for note in reversed(room.messages):
+        if (note.number or 0) <= last_message_id:
+            break
+        message = payloads.numbered(note)
+        size_bytes += len(orjson.dumps(message))
+        if size_bytes > MAX_REPLAY:
+            break
+        messages.append(message)
+    return messages[::-1]

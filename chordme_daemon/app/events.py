@@ -140,10 +140,11 @@ class LeaveRoom:
 
 @attrs.frozen
 class BroadcastMessage:
-    """A message for the others."""
+    """A message for the others; `size_bytes` is what it comes to when it is sent to them."""
 
     room_id: str
     message: object
+    size_bytes: int
 
 
 @attrs.frozen
@@ -257,10 +258,10 @@ def _broadcast_message(room_id: str, payload: Fields) -> BroadcastMessage:
         raise ValueError("no message")
     try:
         # What cannot be sent again (bytes, lone surrogates) must not fail at the broadcast.
-        orjson.dumps(payload["message"])
+        size_bytes = len(orjson.dumps(payload["message"]))
     except TypeError as error:
         raise ValueError("not JSON") from error
-    return BroadcastMessage(room_id, payload["message"])
+    return BroadcastMessage(room_id, payload["message"], size_bytes)
 
 
 def _submit_operation(room_id: str, payload: Fields) -> SubmitOperation:

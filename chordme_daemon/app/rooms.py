@@ -9,9 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chordme_daemon.app.deliveries import Prepare
 from chordme_daemon.app.document import Document
 from chordme_daemon.app.events import Code, Refused
-from chordme_daemon.app.room import BringBack, Prepare, Room, Seat
+from chordme_daemon.app.room import BringBack, Room
+from chordme_daemon.app.seats import Seat
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
     ICluster,
@@ -86,6 +88,8 @@ class Rooms:
         try:
             if room.document is None:
                 await self._open(room)
+            if room.damaged:
+                raise ClusterUnavailable
             # What it sent over another connection is to be in what it is told now, or never to be.
             await room.settled(seat.member.key)
             most = self._capacity.members_per_room
@@ -152,6 +156,9 @@ class Rooms:
         now_ms = int(self._wall_s() * 1000)
         for room in list(self._rooms.values()):
             try:
+                if room.damaged:
+                    self._reload(room)
+                    continue
                 room.tick()
                 document = room.document
                 if document is not None and _is_to_be_saved(document, now_ms):
@@ -204,14 +211,29 @@ class Rooms:
             self._cluster.open(room.id, room.hear, room.held).addBoth(settle)
         return waiter
 
+    def _reload(self, room: Room) -> None:
+        """Read anew what is kept of a room that could not take what it heard."""
+
+        def read(record: Record) -> None:
+            if room.closed or not room.damaged:
+                return
+            try:
+                room.reload(record)
+            except Exception:
+                self.log.failure("What is kept of the song {room} is damaged", room=room.id)
+                for seat in list(room.seats.values()):
+                    seat.connection.close()
+
+        # If it cannot be read now, the next tick tries again.
+        self._cluster.read(room.id).addCallbacks(read, lambda _: None)
+
     def _close_if_empty(self, room: Room) -> None:
-        # Those who are told that somebody left may leave themselves, and close it first.
         if room.seats or room.borrowed or self._rooms.get(room.id) is not room:
             return
         del self._rooms[room.id]
         room.closed = True
         if room.document is not None:
-            if room.document.revision > room.document.saved_revision:
+            if room.document.revision > room.document.saved_revision and not room.damaged:
                 self._save(room, room.document)
             self._cluster.close(room.id)
 

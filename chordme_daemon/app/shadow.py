@@ -21,9 +21,13 @@ once in that state follows on the very text for which it is meant, so it changes
 All rests on `seen` being told neither too early nor too late.
 
 No text is held until it edits while it lacks something: it is the head's, with the bridge undone.
+
+A step is an operation of many parts, as it was committed, until it is sent: then it becomes as many
+steps as it is told in. What it is transformed past, and how, is the same.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Final
@@ -35,8 +39,11 @@ from chordme_daemon.app.chordpro import Conflict, resolve
 from chordme_daemon.cluster.interface import Draft
 from chordme_daemon.ot import Operation, compose, transform
 
-# With so many steps in between, people can hardly be said to have worked at the same place.
-MOST_COMPARED: Final = 100
+# With so many parts in between, people can hardly be said to have worked at the same place.
+MOST_COMPARED: Final = 200
+_ALL: Final = 1 << 30
+# To undo something in a text of so many units takes as long as to transform a part.
+_UNITS_OF_A_PART: Final = 40_000
 # The author of repairs: what they put back goes left of everybody's text.
 _SERVER: Final = ""
 _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -84,8 +91,25 @@ class Shadow:
 
     @property
     def behind(self) -> int:
-        """How many operations the client has not seen; to bound them is the caller's part."""
+        """How many steps the client has not seen; to bound them is the caller's part."""
         return len(self._bridge)
+
+    @property
+    def under_way(self) -> int:
+        """How many deliveries the client has not seen."""
+        return self._numbered
+
+    @property
+    def origin(self) -> Draft | None:
+        """Where the next step that is to be delivered comes from."""
+        return self._bridge[self._numbered].origin
+
+    def effort(self, count: int, length: int) -> int:
+        """How many parts are looked at to submit so many, where the head has such a length."""
+        steps = len(self._bridge)
+        parts = len(self._residue) + sum(len(step.operation) for step in self._bridge)
+        undone = steps * (length // _UNITS_OF_A_PART) if self._text is None else 0
+        return count * (steps + 1) + parts + undone
 
     def submit(
         self, parts: Sequence[Operation], length: int, text: Callable[[], str]
@@ -102,13 +126,13 @@ class Shadow:
             self._text = reduce(ot.apply, inverses, text())
         if self._text is not None:
             length = len(self._text)
-        operation: Operation = ()
+        fitting: list[Operation] = []
         was_cut = False
         for part in parts:
             was_cut = was_cut or ot.reach(part) > length
-            fitting = ot.clamp(part, length)
-            operation = compose(operation, fitting)
-            length += ot.growth(fitting)
+            fitting.append(ot.clamp(part, length))
+            length += ot.growth(fitting[-1])
+        operation = compose_all(fitting)
         before = self._text
         if before is not None:
             self._text = ot.apply(before, operation)
@@ -128,11 +152,11 @@ class Shadow:
         for step in self._bridge:
             step.operation, operation = self._cross(step.operation, step.author, operation)
         self.conflicts = []
-        if before is not None and are_edits and 0 < len(steps) <= MOST_COMPARED:
+        if before is not None and are_edits and 0 < sum(map(len, steps)) <= MOST_COMPARED:
             found = resolve(before, mine, reduce(compose, steps), operation)
             if found is not None:
                 self.conflicts = list(found.conflicts)
-                self._bridge += _split(_Step(_SERVER, found.operation))
+                self._bridge.append(_Step(_SERVER, found.operation))
                 return compose(operation, found.operation)
         return operation
 
@@ -160,25 +184,27 @@ class Shadow:
             operation, self.pending = self._cross(operation, client_id, pending)
         self._append(client_id, operation, lambda: ot.apply(before(), pending or ()), origin)
 
-    def due(self) -> list[Operation]:
-        """What is to be sent now, in order: single insertions and deletions.
+    def due(self, most: int = _ALL) -> list[Operation]:
+        """What is to be sent now, in order: single insertions and deletions, `most` of them.
 
         They count as under way from here on; `deliver` each of them.
         """
         under_way = [step for step in self._bridge if step.sent]
         if self._residue or any(step.operation != step.sent for step in under_way):
             return []
-        due = self._bridge[len(under_way) :]
-        if self._text is not None:
+        due: list[_Step] = []
+        waiting = deque(self._bridge[len(under_way) :])
+        while waiting and len(due) < most:
             # Going past an edit of the client, one may have become several, or nothing.
-            due = [part for step in due for part in _split(step)]
+            due += _split(waiting.popleft())
+        due, later = due[: max(most, 0)], due[max(most, 0) :]
         for step in due:
             # Until it is mended that the client itself cut a pair, a repair may consist of a half.
             step.sent = tuple(
                 _HALF.sub("\ufffd", part) if isinstance(part, str) else part
                 for part in step.operation
             )
-        self._bridge = under_way + due
+        self._bridge = [*under_way, *due, *later, *waiting]
         if self.in_step:
             self._text = None  # it is the head's
         return [step.sent for step in due]
@@ -220,9 +246,12 @@ class Shadow:
         before: Callable[[], str],
         origin: Draft | None = None,
     ) -> None:
-        deletes = any(isinstance(part, int) and part < 0 for part in operation)
-        units = before() if deletes and self._text is None else ""
-        self._bridge += _split(_Step(author, operation, origin=origin), units)
+        inverse: Operation = ()
+        if self._text is None:
+            deletes = any(isinstance(part, int) and part < 0 for part in operation)
+            inverse = ot.invert(operation, before() if deletes else "")
+        if operation:
+            self._bridge.append(_Step(author, operation, inverse, origin=origin))
 
     def _move(self, step: _Step) -> None:
         """Apply what was sent of a step to the text, as the client's editor does."""
@@ -239,22 +268,34 @@ class Shadow:
             self._bridge.insert(0, _Step(_SERVER, repair))
 
 
-def _split(step: _Step, units: str = "") -> Iterator[_Step]:
-    """Single insertions and deletions, one after the other; `units` is the text before."""
-    start = position = 0  # where it is in that, and where in the text between
-    for component in step.operation:
-        if isinstance(component, str):
-            inverse = ot.deletion(position, len(component))
-            operation = ot.insertion(position, component)
-            yield _Step(step.author, operation, inverse, origin=step.origin)
-            position += len(component)
-        elif component < 0:
-            inverse = ot.insertion(position, units[start : start - component])
-            operation = ot.deletion(position, -component)
-            yield _Step(step.author, operation, inverse, origin=step.origin)
-            start -= component
+def compose_all(operations: Sequence[Operation]) -> Operation:
+    """One operation that does what many do, one after the other.
+
+    In pairs, and pairs of pairs: one by one, each would be as dear as all before it together.
+    """
+    made = list(operations) or [()]
+    while len(made) > 1:
+        last = made[-1:] if len(made) % 2 else []
+        made = [compose(*pair) for pair in zip(made[::2], made[1::2], strict=False)] + last
+    return made[0]
+
+
+def _split(step: _Step) -> Iterator[_Step]:
+    """Single insertions and deletions, one after the other; with their inverses if it has one."""
+    # Both have a deletion and what it took in the same order, however much is between them.
+    taken = (part for part in step.inverse if isinstance(part, str))
+    position = 0
+    for part in step.operation:
+        if isinstance(part, str):
+            operation, inverse = ot.insertion(position, part), ot.deletion(position, len(part))
+            position += len(part)
+        elif part < 0:
+            operation = ot.deletion(position, -part)
+            inverse = ot.insertion(position, next(taken, ""))
         else:
-            start, position = start + component, position + component
+            position += part
+            continue
+        yield _Step(step.author, operation, inverse, origin=step.origin)
 
 
 def _mend(operation: Operation, units: str) -> Operation:

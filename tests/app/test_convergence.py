@@ -77,7 +77,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Begin:
 
     def build(**habits: Any) -> World:
         usual = {"current": 2, "legacy": 0, "deaf": False, "keep_entries": 0, "max_lag": 1000}
-        usual |= {"operations": PLENTY, "behind_bytes": 1 << 30, "burst": 400}
+        usual |= {"operations": PLENTY, "behind_bytes": 1 << 30, "burst": 400, "at_once": 800}
         world = World(0, monkeypatch, **{**usual, **habits})
         for tab in world.tabs:
             tab.connect(world.house)

@@ -11,6 +11,7 @@ from chordme_daemon.app.document import (
     KEEP_ENTRIES,
     KEEP_IDS_MS,
     KEEP_MS,
+    MAX_CURSOR_LAG,
     MAX_CURSOR_PARTS,
     MAX_ENTRIES,
     MAX_IDS,
@@ -119,7 +120,7 @@ def test_a_legacy_operation_is_known_by_its_user_and_id_for_ten_minutes() -> Non
 def test_the_ids_of_a_room_are_so_many() -> None:
     document = Document(Record())
     for number in range(1, MAX_IDS + 2):
-        hear(document, entry(number, author="~1", operation_id=f"op-{number}"))
+        hear(document, entry(number, author="~1", seq=1, operation_id=f"op-{number}"))
     sent = proposal(author="~1", user_id="ada", operation_id="op-1")
     assert document.answer_to(sent) is None
     assert document.answer_to(attrs.evolve(sent, operation_id="op-2")) == 2
@@ -227,10 +228,13 @@ def test_behind_what_is_forgotten_nothing_can_be_brought_back() -> None:
         document.carry_on(4, lost(("a",)))
 
 
-def test_an_operation_of_the_log_is_found_by_its_revision() -> None:
-    document = Document(Record(Snapshot(2, "xx"), [entry(3, ("z",))]))
-    assert document.operation_at(3, ()) == ("z",)
-    assert document.operation_at(2, ("otherwise",)) == ("otherwise",)
+@pytest.mark.parametrize("revisions", [[2], [1, 3], [1, 1]])
+def test_a_log_with_a_hole_is_none(revisions: list[int]) -> None:
+    entries = [entry(revision) for revision in revisions]
+    with pytest.raises(ot.OperationError):
+        Document(Record(entries=entries))
+    with pytest.raises(ot.OperationError):
+        Document(Record(Snapshot(4, "xxxx"), [entry(revision + 1) for revision in revisions]))
 
 
 # What one has missed
@@ -284,28 +288,49 @@ def test_a_cursor_is_carried_to_the_head() -> None:
     document = Document(Record(Snapshot(0, "ab\ncd")))
     hear(document, entry(1, ("x\n",)))
     cursor = {"line": 1, "column": 1, "offset": 4, "selectionStart": 3, "color": "#000000"}
-    assert document.carry(cursor, 0) == {
-        "line": 2,
-        "column": 1,
-        "offset": 6,
-        "selectionStart": 5,
-        "color": "#000000",
-    }
-    assert document.carry(cursor, 1) == cursor
-    assert document.carry(cursor, 2) == cursor
+    moved = {"line": 2, "column": 1, "offset": 6, "selectionStart": 5, "color": "#000000"}
+    assert document.carry(cursor, 0) == (moved, 1)
+    assert document.carry(cursor, 1) == (cursor, 1)
     # A line and a column alone cannot be carried.
-    assert document.carry({"line": 1, "column": 1}, 0) == {"line": 1, "column": 1}
-    assert document.carry({"line": 0, "column": 0, "offset": 0}, 0)["offset"] == 0
+    assert document.carry({"line": 1, "column": 1}, 0) == ({"line": 1, "column": 1}, 1)
+    start = {"line": 0, "column": 0, "offset": 0}
+    assert document.carry(start, 0)[0]["offset"] == 0
 
 
-def test_a_cursor_from_long_ago_is_left_where_it_is() -> None:
-    document = heard(MAX_CURSOR_PARTS + 1)
-    cursor = {"line": 0, "column": 1, "offset": 1}
-    assert document.carry(cursor, 1) != cursor
-    assert document.carry(cursor, 0) == cursor
+def test_a_cursor_beyond_the_end_of_the_text_is_at_the_end() -> None:
+    document = Document(Record(Snapshot(0, "abc")))
+    position, _ = document.carry({"offset": 999_999, "selectionStart": 2, "selectionEnd": 77}, 0)
+    assert position == {"offset": 3, "selectionStart": 2, "selectionEnd": 3}
+
+
+def test_a_selection_does_not_grow_by_what_is_put_in_at_its_ends() -> None:
+    document = Document(Record(Snapshot(0, "abcdef")))
+    hear(document, entry(1, (2, "xx", 2, "yy")))
+    for selection in ((2, 4), (4, 2)):
+        names = ("selectionStart", "selectionEnd")
+        position, _ = document.carry(dict(zip(names, selection, strict=True)), 0)
+        assert sorted(position.values(), key=int) == [4, 6]  # type: ignore[call-overload]
+        assert (position["selectionStart"] == 4) is (selection == (2, 4))
+
+
+def test_of_a_cursor_from_long_ago_stays_what_means_something() -> None:
+    document = heard(MAX_CURSOR_LAG + 1)
+    cursor = {"line": 0, "column": 1, "offset": 1, "selectionStart": 0, "color": "#000000"}
+    left = {"line": 0, "column": 1, "color": "#000000"}
+    assert document.carry(cursor, 1)[0] == {**cursor, "column": 101, "offset": 101} | {
+        "selectionStart": 0
+    }
+    assert document.carry(cursor, 0) == (left, None)
+    assert document.carry(cursor, 77_000) == (left, None)
     many = Document(Record(Snapshot(0, "x" * 1000)))
-    hear(many, entry(1, tuple(part for _ in range(MAX_CURSOR_PARTS) for part in (1, "y"))))
-    assert many.carry(cursor, 0) == cursor
+    hear(many, entry(1, tuple(part for _ in range(MAX_CURSOR_PARTS // 2) for part in (1, "y"))))
+    assert many.carry(cursor, 0)[1] == 1
+    hear(many, entry(2, ("y",)))
+    assert many.carry(cursor, 0) == (left, None)
+    many.save(NOW_MS + KEEP_MS + 1)
+    compacted = Document(Record(Snapshot(5, "xxxxx"), [entry(6)]))
+    assert compacted.carry(cursor, 5)[1] == 6
+    assert compacted.carry(cursor, 4) == (left, None)
 
 
 # Saving

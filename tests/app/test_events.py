@@ -266,7 +266,8 @@ def test_bad_authentication_data_is_refused(payload: dict[str, object]) -> None:
 )
 def test_a_message_is_json_of_any_shape_and_kept_as_it_is(message: object) -> None:
     payload = {"room_id": "song", "message": message}
-    assert parse("broadcast_message", [payload]) == BroadcastMessage("song", message)
+    size_bytes = len(orjson.dumps(message))
+    assert parse("broadcast_message", [payload]) == BroadcastMessage("song", message, size_bytes)
 
 
 @pytest.mark.parametrize(

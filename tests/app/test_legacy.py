@@ -195,9 +195,16 @@ def test_an_id_that_is_used_again_for_something_else_names_another_operation(hou
     submit(page, {**insert(0, "second "), "id": "1"})
     assert song(house) == "second first"
     [(_, update)] = [heard for heard in other.heard() if heard[0] == "collaboration_update"]
-    assert (update["operation"], update["operation_id"]) == (insert(0, "second "), None)
-    submit(page, {**insert(0, "second "), "id": "1"})
-    assert song(house) == "second second first"
+    assert (update["operation"], update["operation_id"]) == (insert(0, "second "), "1")
+    # Each of them is known when it is sent again.
+    for position, content in ((0, "second "), (0, "first")):
+        submit(page, {**insert(position, content), "id": "1"})
+    assert song(house) == "second first"
+    # The same letter at another place is another operation, and so is another deletion.
+    submit(page, {**insert(1, "first"), "id": "1"})
+    submit(page, {**delete(1, 1), "id": "2"})
+    submit(page, {**delete(1, 2), "id": "2"})
+    assert song(house) == "sstecond first"
 
 
 def test_an_id_that_is_under_way_is_answered_when_that_is(
@@ -249,7 +256,7 @@ def test_one_who_never_answers_a_ping_hears_every_edit_all_the_same(house: House
 def test_one_that_is_too_far_behind_is_given_the_whole_text(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chordme_daemon.app.room.MAX_LAG", 10)
+    monkeypatch.setattr("chordme_daemon.app.deliveries.MAX_LAG", 10)
     ada, bob = house.member("ada"), house.member("bob")
     bob.heard()
     bob.wire.receive = lambda _: None

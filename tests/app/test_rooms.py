@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordme_daemon.app.events import Code, Permission, Refused
-from chordme_daemon.app.room import Room, Seat
+from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.app.seats import Seat
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
     Draft,

@@ -67,8 +67,9 @@ def test_what_others_insert_is_told_without_a_look_at_the_text() -> None:
     shadow = Shadow("~me")
     shadow.hear((2, "x", 1, "y"), "other", nowhere)
     assert not shadow.in_step
-    assert shadow.behind == 2
+    assert (shadow.behind, shadow.under_way) == (1, 0)
     assert shadow.due() == [(2, "x"), (4, "y")]
+    assert shadow.behind == 2
     assert shadow.due() == []
 
 

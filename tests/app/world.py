@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from chordme_daemon import ot
-from chordme_daemon.app import document, room, rooms
+from chordme_daemon.app import deliveries, document, rooms, seats
 from chordme_daemon.app.document import Document
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.room import Room
@@ -49,6 +49,8 @@ class Habits:
     behind_bytes: int
     # How many packets of a client are taken up at once.
     burst: int
+    # How many deliveries of an edit are made at once.
+    at_once: int
 
     @classmethod
     def of(cls, dice: Random) -> "Habits":
@@ -65,6 +67,7 @@ class Habits:
             operations=dice.choice((PLENTY, PLENTY, Rate(4, 4.0))),
             behind_bytes=1 << 30 if deaf else dice.choice((600, 1 << 30)),
             burst=dice.choice((3, 400, 400)),
+            at_once=dice.choice((1, 3, 800, 800)),
         )
 
 
@@ -340,9 +343,11 @@ def patch(monkeypatch: pytest.MonkeyPatch, habits: Habits) -> None:
     monkeypatch.setattr(document, "KEEP_ENTRIES", habits.keep_entries)
     monkeypatch.setattr(document, "KEEP_MS", -1)
     monkeypatch.setattr(document, "MAX_LAG", habits.max_lag)
-    monkeypatch.setattr(room, "MAX_LAG", habits.max_lag)
-    monkeypatch.setattr(room, "BEHIND_BYTES", habits.behind_bytes)
-    monkeypatch.setattr(room, "CAUGHT_UP_BYTES", habits.behind_bytes // 4)
+    monkeypatch.setattr(deliveries, "MAX_LAG", habits.max_lag)
+    monkeypatch.setattr(deliveries, "MAX_AT_ONCE", habits.at_once)
+    monkeypatch.setattr(deliveries, "LEAST_AT_ONCE", 1)
+    monkeypatch.setattr(seats, "BEHIND_BYTES", habits.behind_bytes)
+    monkeypatch.setattr(seats, "CAUGHT_UP_BYTES", habits.behind_bytes // 4)
     monkeypatch.setattr(rooms, "SAVE_AFTER_REVISIONS", 5)
     monkeypatch.setattr(pace, "BURST", habits.burst)
     monkeypatch.setattr(pace, "SLICE", habits.burst)
