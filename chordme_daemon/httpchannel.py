@@ -25,6 +25,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -33,6 +34,7 @@ from twisted.web.server import Request, Site
 
 IDLE_S: Final = 60.0
 LINGER_S: Final = 2.0
+DRAIN_S: Final = 1.0
 MAX_QUERY_FIELDS: Final = 64
 MAX_PIPELINED_PARTS: Final = 64
 # What the kernel may keep for one slow reader: it would let each have megabytes.
@@ -225,9 +227,17 @@ class BoundedChannel(HTTPChannel):
         self.length = None  # so that Twisted, somewhere up the stack, waits for a body
         self.clearLineBuffer()
         self._allow(LINGER_S)
+        transport: Any = self.transport
         if answer:
-            self.transport.write(answer)
-        self.loseConnection()
+            transport.write(answer)
+        if answer and isinstance(transport, Connection) and not transport.TLS:
+            # What is not read when a socket is closed has the kernel reset the connection, and the
+            # answer may be lost with it: what still comes is read for a moment, and dropped.
+            self._allow(DRAIN_S)
+            self._networkProducer.resumeProducing()
+            transport.loseWriteConnection()
+        else:
+            self.loseConnection()
 
 
 class BoundedSite(Site):

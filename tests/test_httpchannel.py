@@ -637,6 +637,30 @@ def test_an_endless_body_is_refused_and_cut_off(reactor: Any, head: bytes, part:
     assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", received) == [b"413"]
 
 
+def test_who_sends_all_of_a_body_that_is_too_large_is_not_reset_before_the_answer(
+    reactor: Any,
+) -> None:
+    site = BoundedSite(Root(), clock=reactor, max_body_bytes=MAX_BODY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        with server.accept()[0] as accepted:
+            reactor.adoptStreamConnection(accepted.fileno(), socket.AF_INET, site)
+    left, answer = post(b"x" * 1_000_000), b""
+    with closing(client):
+        client.setblocking(False)
+        while left:
+            reactor.iterate(0.01)
+            with suppress(BlockingIOError):
+                left = left[client.send(left[:200_000]) :]
+        while b"413" not in answer:
+            reactor.iterate(0.01)
+            with suppress(BlockingIOError):
+                answer += client.recv(65_536)
+        client.close()
+        while site.channels:
+            reactor.iterate(0.01)
+
+
 # Slow readers
 
 
