@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from chordme_daemon.cluster import scripts, wire
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.cluster.link import Link, Script
-from chordme_daemon.cluster.protocol import Unavailable, Unknown
+from chordme_daemon.cluster.protocol import Refused, Unavailable
 
 # After so long without a sign of life a daemon counts as dead; it gives one every second.
 LEASE_S: Final = 8.0
@@ -62,6 +62,7 @@ class Session:
         self._peers: dict[str, str] = {}
         self._waiting: list[Deferred[None]] = []
         self._caring = False
+        self._complaint = ""
 
     # For the link
 
@@ -87,6 +88,7 @@ class Session:
         if self._name != name:
             return  # it was lost on the way; another has begun, or will
         self.available = True
+        self._complaint = ""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -95,9 +97,11 @@ class Session:
         self.lose()
         if not failure.check(ClusterUnavailable):
             self.log.failure("A session with Redis did not begin", failure)
-        if not failure.check(Unknown, Unavailable) and self.link.up:
+        why = failure.getErrorMessage()
+        if failure.check(Refused) and why != self._complaint:
             # Redis answers, but not as it should: it may be loading, full, or a replica.
-            self.log.warn("Redis refuses: {why}", why=failure.getErrorMessage())
+            self._complaint = why
+            self.log.warn("Redis refuses: {why}", why=why)
         self._clock.callLater(BEGIN_AGAIN_AFTER_S, self._begin_again)
 
     def _begin_again(self) -> None:
