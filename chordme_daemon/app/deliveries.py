@@ -57,6 +57,7 @@ class Deliveries:
         self._wall_s = wall_s
         self._tell_state = tell_state
         self._last = 0
+        self._given_up: list[Seat] = []
 
     def tell(self, legacy: Sequence[Legacy], draft: Draft, operation: ot.Operation) -> None:
         """Tell members of an edit that their shadows have heard, as far as that can be now."""
@@ -92,6 +93,7 @@ class Deliveries:
             self._send(seat, shadow, self._due(seat, shadow, most))
         except Exception:
             self.give_up(seat)
+            self.close_given_up()
 
     def replace(self, seat: Seat, shadow: Shadow, state: Callable[..., object]) -> None:
         """Give a member the whole text; `state` makes the payload of it, with a `delivery`."""
@@ -103,10 +105,18 @@ class Deliveries:
         )
 
     def give_up(self, seat: Seat) -> None:
-        """Close a connection of which it is not known any more what its client has."""
+        """Tell a member no more, of which it is not known what its client has; then close it."""
         self.log.failure("A client's text was lost sight of", connection=seat.connection.sid)
         seat.hears = False
-        seat.connection.close()
+        self._given_up.append(seat)
+
+    def close_given_up(self) -> None:
+        """Close the connections of those who were given up.
+
+        They leave in being closed: not while something is told to all.
+        """
+        while self._given_up:
+            self._given_up.pop().connection.close()
 
     def _due(self, seat: Seat, shadow: Shadow, most: int) -> list[ot.Operation]:
         if shadow.behind > MAX_LAG and shadow.pending is None:
@@ -154,5 +164,6 @@ class Deliveries:
             seat.saw(number)
         except Exception:
             self.give_up(seat)
+            self.close_given_up()
         else:
             self.update(seat)

@@ -103,6 +103,7 @@ class Room:
         if self.damaged and isinstance(event, Entry):
             self._missed = max(self._missed, event.revision)
             self._settle_kept(event)
+        self._deliveries.close_given_up()
 
     def reload(self, record: Record) -> None:
         """Begin anew with what is kept, if it has all that was heard."""

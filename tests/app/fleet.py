@@ -334,7 +334,7 @@ class LegacyTab(Tab):
         return {}
 
     def _joined(self, payload: Payload) -> None:
-        if not payload["revision"]:
+        if not payload["revision"] and not self.ready:
             self.client.load(0, "")
             self.ready = True
 

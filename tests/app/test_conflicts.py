@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from twisted.logger import capturedLogs
+
 from chordme_daemon import ot
 from chordme_daemon.app.chordpro import Conflict
 from chordme_daemon.app.shadow import Shadow
-from tests.app.conftest import Client, House
+from tests.app.conftest import Client, DistantCluster, House
 
 SONG = "la [Am] la"
 
@@ -102,3 +104,22 @@ def test_with_too_much_in_between_nothing_is_compared() -> None:
         text = ot.apply(text, theirs)
     shadow.submit([ot.canonical((4, "G7", -2))], len(text), lambda: text)
     assert shadow.conflicts == []
+
+
+def test_a_chord_that_was_mended_when_all_had_left_is_told_to_nobody(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    bob, eve = far_house.member("bob"), far_house.member("eve")
+    edit(bob, {"type": "insert", "position": 0, "content": SONG})
+    far_house.advance(1)
+    eve.heard()
+    eve.wire.receive = lambda _: None
+    edit(bob, replaced("Dm"))
+    cluster.slow = True
+    edit(eve, replaced("G7"), seen=0)
+    bob.hang_up()
+    eve.hang_up()
+    with capturedLogs() as logged:
+        cluster.arrive()
+    assert [event for event in logged if "log_failure" in event] == []
+    assert len(far_house.rooms) == 0

@@ -61,7 +61,7 @@ def test_the_schedules_meet_what_they_are_about(monkeypatch: pytest.MonkeyPatch)
         counts += world.counts
         counts["commits"] += len(world.chronicle.entries)
     assert counts["commits"] > 300
-    for mishap in ("cuts", "refreshes", "ends", "foreign", "refusals"):
+    for mishap in ("cuts", "refreshes", "ends", "foreign", "refusals", "second joins"):
         assert counts[mishap] >= 10, mishap
 
 

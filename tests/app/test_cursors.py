@@ -202,3 +202,39 @@ def test_a_slow_reader_gets_only_the_newest_cursor_of_each_author_and_room(house
         ("eve", 49),
     }
     assert len(heard) == 2
+
+
+def typed(client: Client, revision: int, content: str = "x") -> None:
+    operation = {"type": "insert", "position": 0, "content": content}
+    request = {"room_id": "song", "operation": operation, "revision": revision, "seq": revision + 1}
+    assert client.ask("collaboration_operation", request)["ok"]
+
+
+def test_a_cursor_is_told_with_the_revision_for_which_it_is_meant(house: House) -> None:
+    client, other = house.member("ada", client_id="tab-a"), house.member("bob", client_id="tab-b")
+    typed(client, 0, "hello")
+    typed(client, 1)
+    other.heard()
+    cursor = {"line": 0, "column": 2, "offset": 2}
+    payload = {"room_id": "song", "position": cursor}
+    # A revision that nobody knows says nothing of where an offset is.
+    for revision, position in (
+        (1, {"line": 0, "column": 3, "offset": 3}),
+        (2, cursor),
+        (77, {"line": 0, "column": 2}),
+    ):
+        client.emit("cursor_update", {**payload, "revision": revision})
+        told = payload_of(other.heard())
+        assert told["position"] == position
+        assert told.get("revision") == (2 if revision < 77 else None)
+
+
+def test_a_cursor_that_waits_longer_than_its_token_is_good_is_dropped(house: House) -> None:
+    other = house.member("bob")
+    client = house.member("ada", good_for_s=61, client_id="tab-a")
+    house.advance(60.5)
+    spend(house, client)
+    other.heard()
+    move(client, 7)
+    house.advance(5)
+    assert lines(other) == []

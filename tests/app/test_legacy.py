@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chordme_daemon import ot
+from chordme_daemon.cluster.interface import Draft
 from tests.app.conftest import STARTED_S, Client, DistantCluster, Heard, House
 
 
@@ -341,3 +342,29 @@ def test_what_is_undone_in_a_room_that_was_left_is_not_told_in_the_next(house: H
     house.advance(1)
     names = reader.names()
     assert "collaboration_update" not in names[names.index("room_left") :]
+
+
+def test_what_another_daemon_was_sent_as_well_is_in_the_song_and_on_the_screen_once(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    bob = far_house.member("bob")
+    submit(bob, insert(0, "abc"))
+    cluster.slow = True
+    operation = {**insert(1, "XY"), "id": "op-1"}
+    bob.emit("collaboration_operation", {"room_id": "song", "operation": operation})
+    room = far_house.rooms.find("song")
+    assert room is not None
+    [submission] = room.submissions.values()
+    sent = submission.proposal
+    twin = Draft([1, "XY"], "~2", sent.seq, "~2", "bob", sent.timestamp_ms, "op-1")
+    cluster._local.commit("song", 1, [twin])
+    cluster.slow = False
+    cluster.arrive()
+    far_house.advance(1)
+    text = "aXYbc"
+    for name, told in bob.heard():
+        if name == "collaboration_update":
+            text = ot.apply(text, ot.from_wire([told["operation"]]))
+        elif name == "operation_confirmed":
+            assert told["revision"] == 2
+    assert text == song(far_house) == "aXYbc"

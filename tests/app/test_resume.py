@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chordme_daemon.cluster.journal import Journal
-from tests.app.conftest import Client, House, local_cluster
+from tests.app.conftest import Client, DistantCluster, House, local_cluster
 
 SONG = {"room_id": "song"}
 
@@ -163,3 +163,28 @@ def test_messages_can_be_asked_for_as_far_as_they_are_kept(house: House) -> None
     joined = bob.ask("join_room", {**SONG, "last_message_id": 0})
     assert [message["message"] for message in joined["messages"]] == [f"{n}" for n in range(50)]
     assert "messages" not in bob.ask("join_room", SONG)
+
+
+def test_nobody_hears_of_one_that_is_replaced_while_it_joins(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    first = far_house.member("ada", client_id="tab-1")
+    bob = far_house.member("bob", client_id="tab-2")
+    bob.heard()
+    cluster.slow = True
+    operation = {"type": "insert", "position": 0, "content": "x"}
+    first.emit("collaboration_operation", {**SONG, "operation": operation, "revision": 0, "seq": 1})
+    first.hang_up()
+    auth = {"token": far_house.token("ada"), "client_id": "tab-1"}
+    second, third = far_house.stranger(), far_house.stranger()
+    second.emit("authenticate", auth)
+    cluster.arrive(1)  # leaves the commit on its way
+    second.emit("join_room", SONG)
+    third.emit("authenticate", auth)
+    cluster.arrive()
+    cluster.slow = False
+    cluster.arrive()
+    assert third.ask("join_room", SONG)["ok"]
+    far_house.advance(60)
+    assert [name for name, _ in bob.heard()] == ["collaboration_update"]
+    assert len(far_house.rooms.find("song").seats) == 2  # type: ignore[union-attr]

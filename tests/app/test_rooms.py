@@ -3,13 +3,15 @@
 from collections.abc import Coroutine
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from chordme_daemon.app.document import Proposal, name_of
 from chordme_daemon.app.events import Code, Permission, Refused
-from chordme_daemon.app.room import Room
+from chordme_daemon.app.room import Room, Submission
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.cluster.interface import (
@@ -268,3 +270,28 @@ def test_a_member_that_the_cluster_cannot_add_is_not_in_the_room() -> None:
     assert list(room.seats) == ["1"]
     assert all_rooms.participants() == 1
     assert heard(bob) == []
+
+
+def test_a_join_that_fails_leaves_the_seat_of_its_successor_alone() -> None:
+    cluster = DistantCluster()
+    all_rooms = rooms(cluster)
+    cluster.slow = True
+    first, second = seat("1"), seat("1")
+    results = [pending(all_rooms.join("song", place)) for place in (first, second)]
+    cluster.fail()
+    for [result] in results:
+        assert isinstance(result.value, ClusterUnavailable)
+    assert (len(all_rooms), all_rooms.participants()) == (0, 0)
+
+
+def test_who_waits_for_what_an_author_sent_waits_for_all_of_it() -> None:
+    all_rooms = rooms()
+    room, _ = done(all_rooms.join("song", seat("1")))
+    proposals = [Proposal((), 0, author, 1, author, 1, 1) for author in ("1", "2", "1")]
+    sent = [Submission(attrs.evolve(one, seq=seq)) for seq, one in enumerate(proposals)]
+    room.submissions = {name_of(one.proposal): one for one in sent}
+    settled = pending(room.settled("1"))
+    for one in (sent[2], sent[1], sent[0]):
+        assert settled == []
+        room.settle([one], 1)
+    assert settled == [None]

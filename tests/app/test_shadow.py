@@ -3,12 +3,15 @@
 See test_shadow_refusals.py for more of its rules, test_shadow_simulation.py for all at once.
 """
 
+from functools import reduce
+from random import Random
+
 import pytest
 
 from chordme_daemon import ot
-from chordme_daemon.app.shadow import Shadow
+from chordme_daemon.app.shadow import Shadow, compose_all
 from chordme_daemon.ot import deletion, insertion
-from tests.app.simulation import Desk
+from tests.app.simulation import Desk, random_edit
 
 
 def nowhere() -> str:
@@ -336,3 +339,45 @@ def test_nor_for_who_was_given_the_whole_one() -> None:
     desk.confirm()
     desk.shadow.reset()
     assert desk.shadow.submit([insertion(10, "!")], 10, nowhere) == ((10, "!"), False)
+
+
+def test_many_operations_are_composed_in_pairs_as_one_by_one() -> None:
+    dice = Random(1)
+    for count in range(12):
+        text, operations = "abc", []
+        for _ in range(count):
+            [part, *_] = random_edit(dice, text)
+            operations.append(part)
+            text = ot.apply(text, part)
+        assert compose_all(operations) == reduce(ot.compose, operations, ())
+
+
+# So many at once
+
+
+def test_an_operation_of_many_parts_is_told_in_pieces_and_edits_go_between_them() -> None:
+    desk = Desk("abcdef")
+    desk.commit((1, "1", 1, -1, 1, "2", 1, -1))
+    first, second, *_ = desk.shadow.due(2)
+    for number, part in enumerate((first, second), 1):
+        assert desk.shadow.origin is None
+        desk.shadow.deliver(number)
+        desk.under_way.append((number, part))
+    desk.number = 2
+    assert (desk.shadow.under_way, desk.shadow.behind) == (2, 4)
+    assert desk.shadow.due(0) == []
+    desk.arrive()
+    assert desk.edit(insertion(0, "!")) == ("!",)
+    desk.confirm()
+    desk.settle()
+    assert desk.client.text == "!a1bd2e"
+
+
+def test_the_effort_of_an_edit_is_that_of_all_that_the_client_lacks() -> None:
+    desk = Desk("abcdef")
+    assert desk.shadow.effort(3, 6) == 3
+    desk.commit((1, "1", 1, "2"))
+    assert desk.shadow.effort(3, 6) == 2 * 3 + 4
+    assert desk.shadow.effort(3, 400_000) == 2 * 3 + 4 + 10
+    desk.edit(insertion(0, "x"))
+    assert desk.shadow.effort(3, 400_000) < 20

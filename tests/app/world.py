@@ -138,9 +138,10 @@ class World:
             self._fail,
             self.end,
             self._retry,
+            self._join_again,
         )
         slowness = [self.dice.choice((1, 3, 9)) for _ in usual]
-        often = [4, 4, 2, 3, 1, 0.5, 4]
+        often = [4, 4, 2, 3, 1, 0.5, 4, 4]
         for _ in range(100_000):
             if not edits:
                 break
@@ -288,6 +289,13 @@ class World:
             if isinstance(tab, CurrentTab) and tab.is_refused:
                 self.counts["refusals"] += 1
                 tab.send()
+
+    def _join_again(self) -> None:
+        """A legacy client joins where it is: nothing comes of it."""
+        for tab in self.tabs:
+            if isinstance(tab, LegacyTab) and tab.ready:
+                self.counts["second joins"] += 1
+                tab.emit("join_room", tab.wish())
 
     # At rest
 
