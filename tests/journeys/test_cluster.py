@@ -46,6 +46,8 @@ class Tab:
         self.client.on("*", lambda *event: self.heard.append(event))
         auth = {"token": token(user), "client_id": f"{tab}-of-{user}"}
         self.client.connect(daemon.url, auth=auth, transports=["websocket"])
+        # It leaves its socket open when that is reset.
+        stack.callback(self.client.eio.ws.shutdown)
         stack.callback(self.client.disconnect)
         wait_until(lambda: self.told("authenticated"), "the token")
 
