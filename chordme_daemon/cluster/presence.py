@@ -72,7 +72,7 @@ class Presence:
                 if is_new:
                     del self._present[member.user]
             await self._until_told(number)
-            return members
+            return self._as_told(members, member.user)
 
     async def _until_told(self, number: int) -> None:
         self._answered = max(self._answered, number)
@@ -82,6 +82,19 @@ class Presence:
             self._waiting.append((number, waiter))
             with suppress(TimeoutError):  # it was not heard: the room is counted again anyway
                 await waiter.addTimeout(TOLD_WITHIN_S, self._clock)
+
+    def _as_told(self, members: Sequence[Member], joined: str) -> list[Member]:
+        """The members of an answer, but of those users who are there for the others.
+
+        A Redis that has forgotten some of them, or what became of them, is told again, and who
+        was told that they are there, or are not, will be told of what changes in that.
+        """
+        present = self._present or {}
+        known = {member.user for member in members}
+        return [
+            *(member for member in members if member.user in present or member.user == joined),
+            *(member for user, member in present.items() if user not in known),
+        ]
 
     async def join_again(self) -> None:
         """Be sure that Redis knows our members; `recount` when the others are sure, too."""

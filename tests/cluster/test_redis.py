@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 
 from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.limits import Rate
+from chordme_daemon.cluster import wire
 from chordme_daemon.cluster.interface import (
     Arrived,
     Departed,
@@ -195,3 +196,23 @@ def test_a_bucket_is_that_of_all(daemons: Daemons) -> None:
         granted.append((wait_s if isinstance(wait_s, float) else one.wait(wait_s)) == 0)
     assert 60 <= sum(granted) <= 61  # a second of it may have come back meanwhile
     assert not any(granted[-5:])
+
+
+def test_who_joins_is_told_of_those_whom_redis_has_forgotten_and_not_of_those_who_left(
+    daemons: Daemons,
+) -> None:
+    one, other = daemons(), daemons()
+    opened(one)
+    ears = opened(other)
+    one.join("song", ADA)
+    other.join("song", BOB)
+    eve, gone = Member("~eve", "i:6", 6), wire.encode_member(Member("~gone", "i:7", 7))
+    # It was set back to when there was another one, and knows nothing of Ada yet.
+    redis = other.cluster._link.call
+    members, users = "chordme:room:song:members", "chordme:room:song:users"
+    other.wait(redis("DEL", members, users))
+    other.wait(redis("HSET", members, "~gone", b"1 nowhere " + gone))
+    other.wait(redis("HSET", users, "i:7", 1))
+    participants = other.join("song", eve)
+    assert sorted(str(one.user_id) for one in participants) == ["5", "6", "ada"]
+    assert [event.member for event in ears.of(Departed)] == []
