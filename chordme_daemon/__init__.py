@@ -59,6 +59,7 @@ The house, and which way its imports point (down; never up, never round)::
         polling.py        long-polling, and the door where a request may ask for a WebSocket
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
         websocket.py      the WebSocket transport; the only file that subclasses Autobahn
+        poller.py         reads many sockets as one descriptor
         server.py         the open sockets, and the pump that moves their packets
         frame.py          small masked text frames: their payload, and what may become one
         session.py        one client as a state machine: packets and instants in, events out (pure)

@@ -315,7 +315,7 @@ def switch_protocol(request: Request, protocol: IProtocol) -> None:
         transport.wrappedProtocol = protocol
     else:
         transport.protocol = protocol
-    protocol.makeConnection(transport)
     transport.resumeProducing()
+    protocol.makeConnection(transport)
     if early:
         protocol.dataReceived(early)

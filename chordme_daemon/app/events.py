@@ -28,6 +28,7 @@ _CLIENT_ID: Final = re.compile(r"[0-9a-z-]{1,64}")
 # Any text but lone surrogates, which nothing could send back.
 _OPERATION_ID: Final = re.compile(r"[^\ud800-\udfff]{1,64}")
 _COLOR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
+_FURTHER_PLACES: Final = frozenset({"selectionStart", "selectionEnd", "offset"})
 
 # The fields of a payload.
 Fields = dict[str, object]
@@ -282,15 +283,16 @@ def _move_cursor(room_id: str, payload: Fields) -> MoveCursor:
     if not isinstance(position, dict):
         raise ValueError("no position")
     rebuilt: Fields = {
-        field: _whole(position.get(field), high=MAX_CURSOR) for field in ("line", "column")
+        "line": _whole(position.get("line"), high=MAX_CURSOR),
+        "column": _whole(position.get("column"), high=MAX_CURSOR),
     }
     # The rest is not worth a refusal: what is not well formed is dropped.
     color = position.get("color")
     if isinstance(color, str) and _COLOR.fullmatch(color):
         rebuilt["color"] = color
-    for field in ("selectionStart", "selectionEnd", "offset"):
+    for field in _FURTHER_PLACES.intersection(position):
         with suppress(ValueError):
-            rebuilt[field] = _whole(position.get(field), high=MAX_CURSOR)
+            rebuilt[field] = _whole(position[field], high=MAX_CURSOR)
     return MoveCursor(room_id, rebuilt, _optional(payload, "revision"))
 
 
@@ -328,6 +330,8 @@ def _operation_id(operation: object) -> str | None:
 
 
 def _whole(value: object, low: int = 0, high: int = MAX_SAFE_INTEGER) -> int:
+    if type(value) is int and low <= value <= high:  # nearly always
+        return value
     if isinstance(value, float) and value.is_integer() and math.copysign(1.0, value) > 0:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -375,5 +379,7 @@ def _content(part: Fields) -> str:
 
 def with_present(payload: Fields, **optional: object) -> Fields:
     """The payload, and those of the optional fields that have a value."""
-    payload.update((name, value) for name, value in optional.items() if value is not None)
+    for name, value in optional.items():
+        if value is not None:
+            payload[name] = value
     return payload

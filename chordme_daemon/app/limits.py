@@ -27,7 +27,7 @@ class Budget:
     """What each key may still spend of a rate; `now` is seconds of any clock that never jumps."""
 
     def __init__(self, rate: Rate) -> None:
-        self.rate = rate
+        self._count = rate.count
         # In units of 1/count ns all is whole: one request costs `_cost`, a bucket holds `_window`,
         # and however long a key lives, nothing is lost to rounding.
         self._cost = round(rate.per_s * _NS)
@@ -42,21 +42,17 @@ class Budget:
 
     def spend(self, key: str, now: float) -> float:
         """Take one: 0.0 if there was one, else the seconds until there is; then none is taken."""
-        wait_s = self.peek(key, now)
-        if wait_s == 0 and self.rate.count:
-            units = self._units(now)
-            self._full_at[key] = max(self._full_at.get(key, units), units) + self._cost
-            self._full_at.move_to_end(key)
-        return wait_s
-
-    def peek(self, key: str, now: float) -> float:
-        """What `spend` would answer."""
-        units = self._units(now)
-        lacking = self._full_at.get(key, units) + self._cost - self._window - units
-        if lacking <= 0 or not self.rate.count:
+        if not self._count:
             return 0.0
-        # A microsecond more, so that it is there when a float says that the time has come.
-        return lacking / self.rate.count / _NS + 1e-6
+        units = self._units(now)
+        full_at = max(self._full_at.get(key, units), units) + self._cost
+        lacking = full_at - self._window - units
+        if lacking > 0:
+            # A microsecond more, so that it is there when a float says that the time has come.
+            return lacking / self._count / _NS + 1e-6
+        self._full_at[key] = full_at
+        self._full_at.move_to_end(key)
+        return 0.0
 
     def forget(self, now: float) -> None:
         """Drop the keys whose buckets are full; cheap, and due once in a while."""
@@ -68,7 +64,7 @@ class Budget:
             del self._full_at[key]
 
     def _units(self, now: float) -> int:
-        return int(now * _NS) * self.rate.count
+        return int(now * _NS) * self._count
 
 
 def address_key(address: str) -> str:

@@ -144,7 +144,7 @@ class Room:
     def _tell(self, event: str, payload: object, author: str, *, conflate: bool = False) -> None:
         name = (self.id, author, event) if conflate else None
         emission = self._prepare(event, payload, conflate=name)
-        for key, seat in list(self.seats.items()):
+        for key, seat in self.seats.items():  # nobody leaves by being sent something
             if key != author and seat.hears:
                 seat.connection.send(emission)
 

@@ -123,10 +123,10 @@ class App:
         except Exception:
             self._fail(client, called, request, Failure())
         else:
-            if isinstance(answer, Coroutine):
-                self._await(client, called, request, answer)
-            else:
+            if isinstance(answer, Answer):
                 self._reply(client, called, answer)
+            else:
+                self._await(client, called, request, answer)
 
     def _await(
         self,

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.poller import Poller
 from chordme_daemon.engineio.server import IReceiver, ITransport, Socket
 from chordme_daemon.engineio.session import UNLIMITED
 from chordme_daemon.httpchannel import limit_send_buffer
@@ -52,7 +53,9 @@ class WebSocketTransport(WebSocketServerProtocol):
     max_packets = UNLIMITED
     writable = False
 
-    # Autobahn's options, where it looks for them first; it would copy them to each connection.
+    # Autobahn's options, where it looks for them first. It copies those that it is told of to each
+    # connection, and prints them, for nobody.
+    CONFIG_ATTRS = ("maxFramePayloadSize", "maxMessagePayloadSize")
     logOctets = logFrames = trackTimings = False
     utf8validateIncoming = applyMask = requireMaskedClientFrames = tcpNoDelay = True
     autoFragmentSize = 0
@@ -73,6 +76,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     _closing = False
     _rest = _behind_message = b""
     _socket: sockets.socket | None = None
+    _polled: int | None = None
     _receiver: IReceiver | None = None
     _deadline: IDelayedCall | None = None
     _held: IDelayedCall | None = None
@@ -92,6 +96,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         if isinstance(transport, Connection) and not transport.TLS:
             self._socket = transport.socket
             transport.setTcpNoDelay(True)
+            self._read_on()
         self.factory.open.add(self)
         transport.registerProducer(self, True)
         transport.write(self._opening)
@@ -104,6 +109,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Be gone."""
         self.connected = 0
         self.writable = False
+        self._read_no_more()
         self._socket = None
         for call in (self._deadline, self._held):
             if call is not None:
@@ -178,6 +184,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Read on in a second: who talks without end must not keep others waiting."""
         self._rest = data
         if self._held is None:
+            self._read_no_more()
             self.transport.pauseProducing()
             self._held = self.factory.clock.callLater(1, self._go_on)
         return b""
@@ -185,8 +192,21 @@ class WebSocketTransport(WebSocketServerProtocol):
     def _go_on(self) -> None:
         self._held = None
         data, self._rest = self._rest, b""
-        self.transport.resumeProducing()
+        self._read_on()
         self.dataReceived(data)
+
+    def _read_on(self) -> None:
+        """Be read: with all others by the poller, where there can be one."""
+        poller = self.factory.poller
+        if poller is not None and self._socket is not None:
+            self._polled = poller.add(self.transport, self._socket, self.dataReceived)
+        else:
+            self.transport.resumeProducing()
+
+    def _read_no_more(self) -> None:
+        if self._polled is not None:
+            self.factory.poller.remove(self._polled)
+            self._polled = None
 
     def _receive_long(self, data: bytes) -> bytes:
         """Have Autobahn take what came, to the end of a message; return what is behind it."""
@@ -359,6 +379,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._start_autobahn()
         self.state = self.STATE_CLOSED
         if self.connected:
+            self._read_no_more()
             self.transport.abortConnection()
         self._leave("transport error")
 
@@ -381,6 +402,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.upgrade_timeout_s = upgrade_timeout_s
         self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
         self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
+        self.poller = Poller(clock) if Poller.suits(clock) else None
         self.open: set[WebSocketTransport] = set()
         # The connections in the middle of a message, and since when.
         self.partial: dict[WebSocketTransport, float] = {}

@@ -258,7 +258,22 @@ def encode(packet: Packet) -> list[bytes]:
 
     Raises TypeError when the data is not JSON with bytes in it.
     """
+    kind, namespace, data, number = packet
     attachments: list[bytes] = []
+    try:
+        payload = b"" if data is None else orjson.dumps(data)
+    except TypeError:
+        payload = _take_out(data, attachments)
+    head = f"{kind + 3}{len(attachments)}-" if attachments else f"{kind:d}"
+    if namespace != "/":
+        head += f"{namespace},"
+    if number is not None:
+        head += f"{number}"
+    return [head.encode() + payload, *attachments]
+
+
+def _take_out(data: object, attachments: list[bytes]) -> bytes:
+    """The JSON of data with bytes in it, which become attachments."""
 
     def take_out(value: object) -> object:
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -266,21 +281,13 @@ def encode(packet: Packet) -> list[bytes]:
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
 
-    payload = b"" if packet.data is None else orjson.dumps(packet.data, default=take_out)
-    head = f"{packet.type + 3 if attachments else packet.type:d}"
-    if attachments:
-        head += f"{len(attachments)}-"
-    if packet.namespace != "/":
-        head += f"{packet.namespace},"
-    if packet.id is not None:
-        head += f"{packet.id}"
-    return [head.encode() + payload, *attachments]
+    return orjson.dumps(data, default=take_out)
 
 
 def encode_messages(packet: Packet, conflate: object = None) -> list[Encoded]:
     """Encode a packet as Engine.IO messages, once for any number of sockets."""
     text, *attachments = encode(packet)
-    return [
-        Encoded(b"4" + text, conflate=conflate),
-        *(Encoded(attachment, binary=True) for attachment in attachments),
-    ]
+    messages = [Encoded(b"4" + text, conflate=conflate)]
+    if attachments:
+        messages.extend(Encoded(attachment, binary=True) for attachment in attachments)
+    return messages
