@@ -28,7 +28,7 @@ _CLIENT_ID: Final = re.compile(r"[0-9a-z-]{1,64}")
 # Any text but lone surrogates, which nothing could send back.
 _OPERATION_ID: Final = re.compile(r"[^\ud800-\udfff]{1,64}")
 _COLOR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
-_FURTHER_PLACES: Final = frozenset({"selectionStart", "selectionEnd", "offset"})
+_FURTHER_PLACES: Final = ("selectionStart", "selectionEnd", "offset")
 
 # The fields of a payload.
 Fields = dict[str, object]
@@ -290,9 +290,10 @@ def _move_cursor(room_id: str, payload: Fields) -> MoveCursor:
     color = position.get("color")
     if isinstance(color, str) and _COLOR.fullmatch(color):
         rebuilt["color"] = color
-    for field in _FURTHER_PLACES.intersection(position):
-        with suppress(ValueError):
-            rebuilt[field] = _whole(position[field], high=MAX_CURSOR)
+    for field in _FURTHER_PLACES:
+        if field in position:
+            with suppress(ValueError):
+                rebuilt[field] = _whole(position[field], high=MAX_CURSOR)
     return MoveCursor(room_id, rebuilt, _optional(payload, "revision"))
 
 

@@ -15,6 +15,9 @@ import attrs
 SEPARATOR: Final = "\x1e"
 # A payload of the largest body made of nothing but pongs would be work without end.
 MAX_PACKETS: Final = 256
+# What a queued packet costs beside its body, which may be shared: about its place in the queue
+# and its frame's header. Without it a million empty packets would count as nothing.
+PACKET_OVERHEAD_BYTES: Final = 64
 
 
 class PacketError(ValueError):
@@ -49,15 +52,17 @@ class Encoded:
 
     `body` is the packet in UTF-8, or the bare bytes of a binary message; `frame` is the same as
     one WebSocket frame. `conflate` names what it is the newest state of: to a client that cannot
-    keep up, only the last packet of each name is worth sending. Compared by identity.
+    keep up, only the last packet of each name is worth sending. Compared by identity. In a queue it
+    counts as `size_bytes`.
     """
 
-    __slots__ = ("binary", "body", "conflate", "frame")
+    __slots__ = ("binary", "body", "conflate", "frame", "size_bytes")
 
     def __init__(self, body: bytes, *, binary: bool = False, conflate: object = None) -> None:
         self.body = body
         self.binary = binary
         self.conflate = conflate
+        self.size_bytes = len(body) + PACKET_OVERHEAD_BYTES
         self.frame = _frame(0x82 if binary else 0x81, body)
 
 

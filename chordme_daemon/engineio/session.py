@@ -31,9 +31,6 @@ DRAIN_BYTES = 64 * 1024
 UNLIMITED = 1 << 62
 # Packets that say nothing, from one pong to the next; a client that sends more means harm.
 MAX_IDLE_PACKETS = 10_000
-# What a queued packet costs beside its body, which may be shared: about its place in the queue
-# and its frame's header. Without it a million empty packets would count as nothing.
-PACKET_OVERHEAD_BYTES = 64
 
 
 @attrs.frozen
@@ -88,6 +85,7 @@ class Session:
         "_deadline",
         "_heartbeat",
         "_idle_packets",
+        "_large_bytes",
         "_largest_bytes",
         "_max_queued_bytes",
         "_newest",
@@ -95,8 +93,8 @@ class Session:
         "_pings",
         "_probed",
         "_queue",
-        "_queued_bytes",
         "closed",
+        "queued_bytes",
         "sid",
         "upgraded",
     )
@@ -109,9 +107,10 @@ class Session:
         self.closed = False
         self._heartbeat = heartbeat
         self._max_queued_bytes = max_queued_bytes
+        self._large_bytes = max_queued_bytes // 2
         self._probed = False
         self._queue: list[Encoded] = []
-        self._queued_bytes = 0
+        self.queued_bytes = 0  # how much waits to be sent
         # The largest of the large messages since nothing waited, which is not counted.
         self._largest_bytes = 0
         self._newest: dict[object, int] | None = None
@@ -204,24 +203,20 @@ class Session:
 
     # What goes out
 
-    @property
-    def queued_bytes(self) -> int:
-        """How much waits to be sent."""
-        return self._queued_bytes
-
     def send(self, packet: Encoded) -> Closed | None:
         """Queue a packet; close when the client is so slow that too much waits for it."""
         if self.closed:
             return None
-        if len(packet.body) > self._max_queued_bytes // 2:
-            self._largest_bytes = max(self._largest_bytes, len(packet.body))
-        if packet.conflate is not None and self._queued_bytes >= CONFLATE_FROM_BYTES:
+        if packet.conflate is not None and self.queued_bytes >= CONFLATE_FROM_BYTES:
             self._conflate(packet)
         else:
-            self._append(packet)
-        if self._queued_bytes > self._max_queued_bytes + self._largest_bytes:
+            self._queue.append(packet)
+            self.queued_bytes += packet.size_bytes
+        if packet.size_bytes > self._large_bytes:
+            self._largest_bytes = max(self._largest_bytes, packet.size_bytes)
+        if self.queued_bytes > self._max_queued_bytes + self._largest_bytes:
             self._queue.clear()
-            self._queued_bytes = 0
+            self.queued_bytes = 0
             return self.close("transport error")
         return None
 
@@ -236,28 +231,28 @@ class Session:
 
     def drain(self, max_bytes: int = DRAIN_BYTES, max_packets: int = UNLIMITED) -> list[Encoded]:
         """Take what waits, in order: all, or the first packets that make one of the numbers."""
-        if self._queued_bytes <= max_bytes and len(self._queue) <= max_packets:
+        if self.queued_bytes <= max_bytes and len(self._queue) <= max_packets:
             packets, self._queue = self._queue, []
-            self._queued_bytes = self._largest_bytes = 0
+            self.queued_bytes = self._largest_bytes = 0
             self._newest = None
             return packets
         count = taken = 0
         while taken < max_bytes and count < max_packets:
-            taken += len(self._queue[count].body) + PACKET_OVERHEAD_BYTES
+            taken += self._queue[count].size_bytes
             count += 1
         while count > 1 and self._queue[count - 1] is PING:
             # It says how far the client got; what follows it is to arrive together with it.
             count -= 1
-            taken -= len(PING.body) + PACKET_OVERHEAD_BYTES
+            taken -= PING.size_bytes
         packets = self._queue[:count]
         del self._queue[:count]
-        self._queued_bytes -= taken
+        self.queued_bytes -= taken
         self._newest = None
         return packets
 
     def _append(self, packet: Encoded) -> None:
         self._queue.append(packet)
-        self._queued_bytes += len(packet.body) + PACKET_OVERHEAD_BYTES
+        self.queued_bytes += packet.size_bytes
 
     def _conflate(self, packet: Encoded) -> None:
         """Put the packet in the place of the one that it makes obsolete, if one waits."""
@@ -268,5 +263,5 @@ class Session:
             self._newest[packet.conflate] = len(self._queue)
             self._append(packet)
         else:
-            self._queued_bytes += len(packet.body) - len(self._queue[index].body)
+            self.queued_bytes += packet.size_bytes - self._queue[index].size_bytes
             self._queue[index] = packet
