@@ -1,7 +1,9 @@
 """A cluster of one: what is said here is heard here, and kept in a journal."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -31,8 +33,8 @@ from chordme_daemon.cluster.interface import (
 from chordme_daemon.cluster.journal import Journal
 
 # Kept notes are written now and then, all new ones of a room at once: that costs less than a commit
-# for each.
-WRITE_NOTES_EVERY_S: Final = 5.0
+# for each. At a tick it is the turn of such a part of the rooms: of all at once would be felt.
+PART_WRITTEN: Final = 5
 
 
 @attrs.define(eq=False)
@@ -102,10 +104,9 @@ class LocalCluster:
         self._wall_s = wall_s
         self._grace_s = grace_s
         self._rooms: dict[str, _Room] = {}
-        # The rooms of the resumable members, and those whose kept notes are to be written.
+        # The rooms of the resumable members, and those whose kept notes are to be written, in turn.
         self._rooms_of: dict[str, set[str]] = {}
-        self._unwritten: set[str] = set()
-        self._write_at = 0.0
+        self._unwritten: dict[str, None] = {}
 
     def start(self) -> None:
         """Wait for those who were there when the last daemon ended."""
@@ -120,10 +121,8 @@ class LocalCluster:
         for room, state in list(self._rooms.items()):
             for member in [member for member, until in state.lost.values() if now >= until]:
                 self._remove(room, state, member)
-        if now >= self._write_at:
-            self._write_at = now + WRITE_NOTES_EVERY_S
-            for room in list(self._unwritten):
-                self._write_messages(room)
+        for room in list(islice(self._unwritten, math.ceil(len(self._unwritten) / PART_WRITTEN))):
+            self._write_messages(room)
 
     # ICluster
 
@@ -195,7 +194,7 @@ class LocalCluster:
             number = max(state.last_number + 1, int(self._wall_s() * 1000))
             note = Note(note.event, note.payload, note.author, note.conflate, True, number)
             state.messages.append(note)
-            self._unwritten.add(room)
+            self._unwritten[room] = None
         state.tell(note)
 
     def commit(
@@ -266,14 +265,14 @@ class LocalCluster:
         _unanswered(self._journal.load(room).addCallback(loaded))
 
     def _write_messages(self, room: str) -> None:
-        self._unwritten.remove(room)
+        del self._unwritten[room]
         state = self._rooms[room]
         before, state.written = state.written, state.last_number
 
         def failed(_: Failure) -> None:
             state.written = min(state.written, before)
             if state.hear is not None:
-                self._unwritten.add(room)
+                self._unwritten[room] = None
 
         new = [note for note in state.messages if (note.number or 0) > before]
         self._journal.keep_messages(room, new).addErrback(failed)

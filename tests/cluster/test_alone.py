@@ -266,3 +266,18 @@ def test_the_daemon_starts_whatever_stands_where_the_members_should_be() -> None
         subject = local(journal)
     assert len(logged) == 5
     assert subject.wait(subject.cluster.memberships(TAB.key)) == {"song": 0}
+
+
+def test_the_messages_of_many_rooms_are_not_written_all_at_once() -> None:
+    journal = Written()
+    subject = local(journal)
+    for number in range(20):
+        subject.open(f"song-{number}")
+        say(subject, number, room=f"song-{number}")
+    written: list[int] = []
+    for _ in range(20):
+        before = len(journal.messages)
+        subject.cluster.tick()
+        written.append(len(journal.messages) - before)
+    assert written[0] == 4
+    assert sum(written) == 20
