@@ -84,7 +84,7 @@ def commit_us(text: str, lag: int, count: int) -> float:
     def never(*_: object, **__: object) -> Any:
         raise AssertionError("nobody is in the room, and nothing is lost")
 
-    room = Room("song", never, time.time, bring_back=never)
+    room = Room("song", never, time.time, never, Clock())
     room.document = Document(Record(Snapshot(0, text)))
     cluster: Any = NoCluster(room)
     documents = Documents(cluster, Clock())

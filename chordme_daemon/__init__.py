@@ -24,6 +24,7 @@ The house, and which way its imports point (down; never up, never round)::
         documents.py      puts concurrent operations on a room's document into one order
         rooms.py          all rooms: opened with the first member, closed after the last
         room.py           one room: who sits in it, and what each of them is told
+        arrivals.py       who comes and goes, told to many at once
         deliveries.py     what legacy clients are told, and when they have seen it
         seats.py          one connection's place in one room
         document.py       a song's text at the head, and the log that leads there       (pure)

@@ -181,7 +181,9 @@ def _ask_journal(
     try:
         cluster = LocalCluster(journal, Clock(), time.time)
         documents = Documents(cluster, Clock())
-        rooms = Rooms(cluster, _nobody_hears, Capacity(), time.time, documents.bring_back)
+        rooms = Rooms(
+            cluster, _nobody_hears, Capacity(), time.time, documents.bring_back, clock=Clock()
+        )
         records = Records(rooms, documents, lambda: int(time.time() * 1000))
         room_id, *rest = path.removeprefix("/rooms/").split("/")
         if method == "PUT":

@@ -72,6 +72,7 @@ class Floors:
             Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
             time.time,
             self.documents.bring_back,
+            clock=reactor,
         )
         self.address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()

@@ -229,7 +229,7 @@ class Answers:
         client.seats[room.id] = (room, seat)
         count, name = len(participants), identity.name
         asked, then = catch_up(room, seat, request)
-        seat.hears = True
+        room.arrivals.let_in(seat)
         return Answer(
             "room_joined",
             payloads.room_joined(room.id, level, participants, room.text.revision, **asked),

@@ -14,11 +14,13 @@ from functools import cache, partial
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chordme_daemon import ot
 from chordme_daemon.app import payloads
+from chordme_daemon.app.arrivals import Arrivals
 from chordme_daemon.app.deliveries import Deliveries, Legacy, Prepare
 from chordme_daemon.app.document import Document, OutOfStep, Proposal, name_of
 from chordme_daemon.app.events import Code
@@ -59,6 +61,7 @@ class Room:
         prepare: Prepare,
         wall_s: Callable[[], float],
         bring_back: BringBack,
+        clock: IReactorTime,
     ) -> None:
         self.id = room_id
         self.document: Document | None = None
@@ -80,6 +83,7 @@ class Room:
         self.messages: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._prepare = prepare
         self._bring_back = bring_back
+        self.arrivals = Arrivals(self.seats, clock)
         self._deliveries = Deliveries(room_id, self.seats, prepare, wall_s, self.tell_state)
 
     @property
@@ -111,6 +115,8 @@ class Room:
             self._replace(Replaced(record, 0, ()))
 
     def _hear(self, event: RoomEvent) -> None:
+        if not isinstance(event, Arrived | Departed):
+            self.arrivals.flush()
         match event:
             case Note(number=None):
                 self._tell(event.event, event.payload, event.author, conflate=event.conflate)
@@ -124,10 +130,10 @@ class Room:
                 self._hear_entry(document, event)
             case Arrived(member, count):
                 payload = payloads.user_joined(self.id, member.user_id, count, member.name)
-                self._tell("user_joined", payload, member.key)
+                self.arrivals.tell(member.key, self._prepare("user_joined", payload))
             case Departed(member, count):
                 payload = payloads.user_left(self.id, member.user_id, count, member.name)
-                self._tell("user_left", payload, member.key)
+                self.arrivals.tell(member.key, self._prepare("user_left", payload))
             case _:
                 self._hear_of_the_cluster(event)
 

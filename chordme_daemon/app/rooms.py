@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -49,12 +50,15 @@ class Rooms:
         capacity: Capacity,
         wall_s: Callable[[], float],
         bring_back: BringBack,
+        *,
+        clock: IReactorTime,
     ) -> None:
         self._cluster = cluster
         self._prepare = prepare
         self._capacity = capacity
         self._wall_s = wall_s
         self._bring_back = bring_back
+        self._clock = clock
         self._rooms: dict[str, Room] = {}
         # The rooms of each user here, with how many connections are in each.
         self._rooms_of: dict[str, Counter[str]] = {}
@@ -167,7 +171,7 @@ class Rooms:
                 self.log.failure("Looking after a room failed")
 
     def _new(self, room_id: str) -> Room:
-        return Room(room_id, self._prepare, self._wall_s, self._bring_back)
+        return Room(room_id, self._prepare, self._wall_s, self._bring_back, self._clock)
 
     def _add(self, room: Room, seat: Seat) -> None:
         user = seat.member.user
@@ -232,6 +236,7 @@ class Rooms:
             return
         del self._rooms[room.id]
         room.closed = True
+        room.arrivals.stop()
         if room.document is not None:
             if room.document.revision > room.document.saved_revision and not room.damaged:
                 self._save(room, room.document)

@@ -31,6 +31,8 @@ class Seat:
     in_turn: Callable[[Callable[[], None]], None]
     # Before its join is answered, a client is told nothing: it will be in the answer.
     hears: bool = False
+    # How much of what waits to be told of who comes and goes was in that answer.
+    knows: int = 0
     # Too slow to be told every edit: it gets the whole text when it has caught up.
     behind: bool = False
     # The revision of the whole text that a current client was given instead. An operation that it

@@ -6,7 +6,7 @@ base64. Garbage raises `PacketError` and nothing else.
 """
 
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -58,12 +58,19 @@ class Encoded:
 
     __slots__ = ("binary", "body", "conflate", "frame", "size_bytes")
 
-    def __init__(self, body: bytes, *, binary: bool = False, conflate: object = None) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        binary: bool = False,
+        conflate: object = None,
+        frame: bytes = b"",
+    ) -> None:
         self.body = body
         self.binary = binary
         self.conflate = conflate
         self.size_bytes = len(body) + PACKET_OVERHEAD_BYTES
-        self.frame = _frame(0x82 if binary else 0x81, body)
+        self.frame = frame or _frame(0x82 if binary else 0x81, body)
 
 
 def _frame(first: int, body: bytes) -> bytes:
@@ -74,6 +81,12 @@ def _frame(first: int, body: bytes) -> bytes:
     if size < 65536:
         return bytes((first, 126)) + size.to_bytes(2) + body
     return bytes((first, 127)) + size.to_bytes(8) + body
+
+
+def join(packets: Sequence[Encoded]) -> Encoded:
+    """Packets without binary data as one: the same payload, and the same frames."""
+    body = SEPARATOR.encode().join([packet.body for packet in packets])
+    return Encoded(body, frame=b"".join([packet.frame for packet in packets]))
 
 
 def encode(packet: Packet) -> Encoded:

@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.packet import Encoded, join
 from chordme_daemon.engineio.server import Socket
 from chordme_daemon.socketio.packet import (
     ACK,
@@ -19,6 +19,9 @@ from chordme_daemon.socketio.packet import (
     encode_messages,
 )
 from chordme_daemon.socketio.recovery import Backlog, Lost
+
+# The most events that become one packet.
+MOST_TOGETHER: Final = 64
 
 
 class ConnectRefused(Exception):
@@ -61,6 +64,18 @@ class Emission:
 
     packets: Sequence[Encoded]
     offset: str | None = None
+
+    @classmethod
+    def together(cls, emissions: Sequence["Emission"]) -> list["Emission"]:
+        """The same events in their order, as few packets as can be."""
+        packets = [packet for emission in emissions for packet in emission.packets]
+        may_be_one = not any(packet.binary for packet in packets) and not any(
+            emission.offset for emission in emissions
+        )
+        if len(packets) < 2 or not may_be_one:
+            return list(emissions)
+        parts = [packets[at : at + MOST_TOGETHER] for at in range(0, len(packets), MOST_TOGETHER)]
+        return [cls([join(part)]) for part in parts]
 
 
 class Shared(Protocol):

@@ -82,6 +82,8 @@ class Wire:
         for packet in packets:
             if packet.body == b"2":
                 self._clock.callLater(0, self.receive, "3")
+            elif b"\x1e" in packet.body:
+                self.write([Encoded(part) for part in packet.body.split(b"\x1e")], joined)
             elif packet.body.startswith(b"4"):
                 self.packets.append(packet)
 
@@ -197,7 +199,12 @@ class House:
         self.encoded: list[str] = []
         self.documents = Documents(self.cluster, self.clock)
         self.rooms = Rooms(
-            self.cluster, self._prepare, capacity, self.wall_s, self.documents.bring_back
+            self.cluster,
+            self._prepare,
+            capacity,
+            self.wall_s,
+            self.documents.bring_back,
+            clock=self.clock,
         )
         access = Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission)
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)

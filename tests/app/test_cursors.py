@@ -125,6 +125,7 @@ def test_s30_two_tabs_of_a_user_share_the_rate_and_both_newest_cursors_arrive(
 
 def test_a_client_that_waits_has_one_timer_and_none_when_nothing_waits(house: House) -> None:
     client = house.member("ada")
+    house.advance(1)
     spend(house, client)
     assert house.clock.getDelayedCalls() == []
     for line in range(300):
@@ -139,7 +140,7 @@ def test_a_disconnect_takes_the_timer_along(house: House) -> None:
     spend(house, client)
     move(client, 1)
     client.hang_up()
-    house.clock.advance(0)
+    house.clock.advance(0.1)
     assert house.clock.getDelayedCalls() == []
     lines(other)
     house.advance(5)

@@ -59,7 +59,7 @@ def a_room(cluster: Any) -> Room:
     def bring_back(*_: object) -> None:
         raise AssertionError("nothing was lost")
 
-    room = Room("song", prepare, lambda: 0.0, bring_back)
+    room = Room("song", prepare, lambda: 0.0, bring_back, Clock())
 
     def opened(record: Any) -> None:
         room.document = Document(record)

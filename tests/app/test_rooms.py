@@ -83,6 +83,7 @@ def rooms(cluster: Any = None, **capacity: int) -> Rooms:
         Capacity(**capacity),
         lambda: STARTED_S,
         nothing_is_lost,
+        clock=Clock(),
     )
 
 

@@ -130,6 +130,7 @@ def test_a_join_tells_the_revision_of_the_room(house: House) -> None:
 def test_an_operation_is_encoded_once_for_each_kind_of_client(house: House) -> None:
     author = house.member("ada")
     legacy = [house.member(number) for number in range(1, 11)]
+    house.advance(1)
     for each in legacy:
         each.heard()
     house.encoded.clear()
@@ -137,6 +138,7 @@ def test_an_operation_is_encoded_once_for_each_kind_of_client(house: House) -> N
     assert house.encoded == ["collaboration_update"]
     assert len({id(packet) for each in legacy for packet in each.packets()}) == 1
     current = [house.member(number, client_id=f"tab-{number}") for number in range(11, 21)]
+    house.advance(1)
     for each in (*legacy, *current):
         each.heard()
     house.encoded.clear()
