@@ -62,6 +62,7 @@ The house, and which way its imports point (down; never up, never round)::
         websocket.py      the WebSocket transport; the only file that subclasses Autobahn
         poller.py         reads many sockets as one descriptor
         server.py         the open sockets, and the pump that moves their packets
+        interface.py      what sockets and transports know of each other
         frame.py          small masked text frames: their payload, and what may become one
         session.py        one client as a state machine: packets and instants in, events out (pure)
         packet.py         Engine.IO v4 packets and payloads                             (pure)

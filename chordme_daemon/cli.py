@@ -179,10 +179,11 @@ def _ask_journal(
     journal = Journal(file, reactor=None)
     journal.open()
     try:
-        cluster = LocalCluster(journal, Clock(), time.time)
-        documents = Documents(cluster, Clock())
+        clock = Clock()
+        cluster = LocalCluster(journal, clock, time.time)
+        documents = Documents(cluster, clock)
         rooms = Rooms(
-            cluster, _nobody_hears, Capacity(), time.time, documents.bring_back, clock=Clock()
+            cluster, _nobody_hears, Capacity(), time.time, documents.bring_back, clock=clock
         )
         records = Records(rooms, documents, lambda: int(time.time() * 1000))
         room_id, *rest = path.removeprefix("/rooms/").split("/")

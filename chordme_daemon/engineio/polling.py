@@ -32,13 +32,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from chordme_daemon.engineio.interface import ITransport
 from chordme_daemon.engineio.packet import (
     Encoded,
     PacketError,
     decode_payload,
     encode_payload,
 )
-from chordme_daemon.engineio.server import CLOSE, NOOP, ITransport, Server, Socket
+from chordme_daemon.engineio.server import CLOSE, NOOP, Server, Socket
 from chordme_daemon.engineio.upgrade import (
     BadOpening,
     Candidate,

@@ -32,9 +32,10 @@ from chordme_daemon.cluster.interface import (
 )
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.engineio.interface import ITransport
 from chordme_daemon.engineio.packet import Encoded
-from chordme_daemon.engineio.server import ITransport, Settings
 from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import UNLIMITED
 from chordme_daemon.socketio.server import Connection, Emission, Receive
 from chordme_daemon.socketio.server import Server as SocketServer

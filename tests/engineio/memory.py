@@ -6,8 +6,9 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
+from chordme_daemon.engineio.interface import ITransport
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
-from chordme_daemon.engineio.server import ITransport, Receive, Server, Settings, Socket
+from chordme_daemon.engineio.server import Receive, Server, Settings, Socket
 from chordme_daemon.engineio.session import UNLIMITED, Event, Heartbeat, Session
 
 SETTINGS = Settings(Heartbeat(25.0, 20.0), max_queued_bytes=10_000, max_message_bytes=1000)

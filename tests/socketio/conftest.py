@@ -9,9 +9,10 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
+from chordme_daemon.engineio.interface import ITransport
 from chordme_daemon.engineio.packet import Encoded
-from chordme_daemon.engineio.server import ITransport, Settings, Socket
 from chordme_daemon.engineio.server import Server as EngineServer
+from chordme_daemon.engineio.server import Settings, Socket
 from chordme_daemon.engineio.session import UNLIMITED, Heartbeat
 from chordme_daemon.socketio.recovery import Recovery
 from chordme_daemon.socketio.server import Called, Connection, Disconnected, Link, Receive, Server
