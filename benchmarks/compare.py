@@ -4,7 +4,7 @@
 
 FOLDER holds a built `loadgen`. All servers run at the same time, on one core, and are driven in
 turn from another, so that whatever else the machine does falls on all of them; the figures are
-medians over the runs. Prints Markdown tables, and writes everything as JSON.
+medians over the runs. Prints Markdown tables, and writes everything as JSON, and a plot as SVG.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Final
 
 import jwt
 
-from benchmarks import loadgen, report, servers
+from benchmarks import loadgen, plot, report, servers
 from benchmarks.loadgen import Sample, Scenario
 from benchmarks.servers import PEERS, PeerError, Server
 
@@ -47,6 +47,7 @@ def main() -> int:
     except PeerError as error:
         sys.exit(f"compare: {error}")
     result = {
+        "missing": options.missing,
         "machine": servers.machine(),
         "versions": servers.versions(),
         "runs": options.runs,
@@ -59,7 +60,11 @@ def main() -> int:
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(report.markdown(samples, options.peers))
     print(f"\n{_line(result['machine'])}; {_line(result['versions'])}; medians of {options.runs}")
-    _say(f"written to {options.out}")
+    for absent in options.missing:
+        print(f"Not measured: {absent}")
+    chart = options.out.with_suffix(".svg")
+    chart.write_text(plot.svg(plot.lines(report.medians(samples), options.peers)))
+    _say(f"written to {options.out} and {chart}")
     return 0
 
 
@@ -69,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short run, 1,000 idle only")
     parser.add_argument("--runs", type=int, help="how often everything is measured (3)")
     parser.add_argument("--seconds", type=float, help="how long each phase is measured (2.5)")
-    parser.add_argument("--peers", type=_some_of(PEERS), default=list(PEERS))
+    parser.add_argument("--peers", type=_some_of(list(PEERS)), help="(all that are installed)")
     parser.add_argument("--scenarios", type=_some_of(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--events", type=_some_of(report.EVENTS), default=list(report.EVENTS))
     parser.add_argument("--server-core", type=int, default=1)
@@ -77,6 +82,11 @@ def _options() -> argparse.Namespace:
     default = servers.HERE / "results" / time.strftime("%Y-%m-%dT%H-%M-%S.json")
     parser.add_argument("--out", type=Path, default=default, help="where the JSON goes")
     options = parser.parse_args()
+    missing = {peer: of.missing() for peer, of in PEERS.items() if of.missing()}
+    options.missing = [f"{peer}, for want of {what}" for peer, what in missing.items()]
+    options.peers = options.peers or [
+        peer for peer, of in PEERS.items() if peer not in missing and not of.collapses
+    ]
     options.runs = options.runs or (1 if options.quick else 3)
     options.seconds = options.seconds or (1.0 if options.quick else 2.5)
     options.loadgen = options.yardstick.resolve() / "loadgen"

@@ -8,7 +8,7 @@ from benchmarks.loadgen import Sample
 
 FANOUTS: Final = ("500x2", "100x10", "10x100", "1x1000")
 RATES: Final = ("2000", "20000")
-EVENTS: Final = ("broadcast_message", "cursor_update")
+EVENTS: Final = ("broadcast_message", "cursor_update", "collaboration_operation")
 COUNTED: Final = ("sent", "missing", "dup", "out_of_order", "misrouted", "dead", "err")
 # What of a sample goes into the medians, under the name that says what it is.
 FIGURES: Final = {

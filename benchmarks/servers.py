@@ -3,13 +3,15 @@
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +21,88 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
 START_WITHIN_S: Final = 20.0
 STOP_WITHIN_S: Final = 12.0
+# What is told of them, where it is installed.
+PACKAGES: Final = (
+    *("twisted", "autobahn", "orjson", "attrs", "pyjwt", "python-socketio", "uvicorn", "uvloop"),
+    *("websockets", "flask-socketio", "gevent", "simple-websocket"),
+)
+MODULES: Final = ("socket.io", "engine.io", "ws", "uWebSockets.js", "@socket.io/bun-engine")
 # Counted for every request, and never reached.
 GENEROUS: Final = "1000000/1"
 
 CHORDME: Final = "chordme"
-NODE_WS: Final = "node-ws"
-PEERS: Final = (CHORDME, NODE_WS)
+NODE_MODULES: Final = HERE / "node_modules"
 
 
 class PeerError(Exception):
     """A server that cannot be started."""
+
+
+@attrs.frozen
+class Peer:
+    """A server to be measured: how it is started, and what it needs.
+
+    `packages` are of Python, `modules` of Node.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    # One that collapses under such a load keeps the others from being measured.
+    collapses: bool = False
+
+    def missing(self) -> str:
+        """What is not installed; empty when it can be started."""
+        absent = [name for name in self.packages if find_spec(name) is None]
+        absent += [name for name in self.modules if not (NODE_MODULES / name).is_dir()]
+        program = self.command[0] if self.command else ""
+        if program and shutil.which(program) is None:
+            absent.append(program)
+        return ", ".join(absent)
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def _script(program: str, name: str) -> tuple[str, ...]:
+    return (program, str(HERE / "peers" / name))
+
+
+BUN: Final = str(NODE_MODULES / ".bin" / "bun")
+PEERS: Final = {
+    CHORDME: Peer("chordme-daemon", ()),
+    "node-ws": Peer("Node socket.io, ws", _script("node", "node_ws.js"), (), ("socket.io",)),
+    "node-uws": Peer(
+        "Node socket.io, uWebSockets.js",
+        _script("node", "node_uws.js"),
+        (),
+        ("socket.io", "uWebSockets.js"),
+    ),
+    "bun": Peer(
+        "Bun, bun-engine",
+        _script(BUN, "bun_engine.js"),
+        (),
+        ("socket.io", "@socket.io/bun-engine"),
+    ),
+    "python-asgi": Peer(
+        "python-socketio, uvicorn",
+        _python("benchmarks.peers.python_asgi"),
+        ("socketio", "uvicorn", "uvloop", "httptools", "websockets"),
+    ),
+    "flask-gevent": Peer(
+        "Flask-SocketIO, gevent",
+        _python("benchmarks.peers.flask_socketio", "gevent"),
+        ("flask_socketio", "gevent", "simple_websocket"),
+    ),
+    "flask-threads": Peer(
+        "Flask-SocketIO, threads",
+        _python("benchmarks.peers.flask_socketio", "threading"),
+        ("flask_socketio", "simple_websocket"),
+        collapses=True,
+    ),
+}
 
 
 @attrs.frozen
@@ -84,7 +158,9 @@ def start(peer: str, core: int, secret: str, ping_ms: int, log: Path, *settings:
     if peer == CHORDME:
         command, environment = _chordme(port, secret, ping_ms, settings)
     else:
-        command, environment = _node_ws(port, secret, ping_ms)
+        if missing := PEERS[peer].missing():
+            raise PeerError(f"{peer} cannot be started, for want of {missing}")
+        command, environment = list(PEERS[peer].command), _environment(port, secret, ping_ms)
     with log.open("ab") as output, on_core(core):
         process = subprocess.Popen(
             command,
@@ -129,16 +205,14 @@ def _chordme(
     return command, environment
 
 
-def _node_ws(port: int, secret: str, ping_ms: int) -> tuple[list[str], dict[str, str]]:
-    if not (HERE / "node_modules/socket.io").is_dir():
-        raise PeerError("socket.io is not installed: npm ci --prefix benchmarks")
-    environment = {
+def _environment(port: int, secret: str, ping_ms: int) -> dict[str, str]:
+    return {
         "PORT": str(port),
         "SECRET": secret,
         "PING_MS": str(ping_ms),
         "NODE_ENV": "production",
+        "PYTHONPATH": str(ROOT),
     }
-    return ["node", str(HERE / "peers/node_socketio.js")], environment
 
 
 def _free_port() -> int:
@@ -161,13 +235,20 @@ def _await_listening(server: Server, log: Path) -> None:
 
 def versions() -> dict[str, str]:
     """What the peers are made of."""
-    packages = ("twisted", "autobahn", "orjson", "attrs", "pyjwt")
-    found = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-    found["node"] = node.stdout.strip().removeprefix("v")
-    for name in ("socket.io", "engine.io", "ws"):
-        path = HERE / "node_modules" / name / "package.json"
-        found[name] = json.loads(path.read_text())["version"] if path.exists() else "missing"
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    for name, program in (("node", "node"), ("bun", BUN)):
+        if shutil.which(program) is not None:
+            told = subprocess.run(
+                [program, "--version"], capture_output=True, text=True, check=True
+            )
+            found[name] = told.stdout.strip().removeprefix("v")
+    for name in MODULES:
+        path = NODE_MODULES / name / "package.json"
+        if path.exists():
+            found[name] = json.loads(path.read_text())["version"]
     return found
 
 

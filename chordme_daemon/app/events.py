@@ -283,18 +283,24 @@ def _move_cursor(room_id: str, payload: Fields) -> MoveCursor:
     if not isinstance(position, dict):
         raise ValueError("no position")
     rebuilt: Fields = {
-        "line": _whole(position.get("line"), high=MAX_CURSOR),
-        "column": _whole(position.get("column"), high=MAX_CURSOR),
+        "line": _whole(position.get("line"), 0, MAX_CURSOR),
+        "column": _whole(position.get("column"), 0, MAX_CURSOR),
     }
     # The rest is not worth a refusal: what is not well formed is dropped.
     color = position.get("color")
     if isinstance(color, str) and _COLOR.fullmatch(color):
         rebuilt["color"] = color
     for field in _FURTHER_PLACES:
-        if field in position:
-            with suppress(ValueError):
-                rebuilt[field] = _whole(position[field], high=MAX_CURSOR)
+        if field in position and (place := _place(position[field])) is not None:
+            rebuilt[field] = place
     return MoveCursor(room_id, rebuilt, _optional(payload, "revision"))
+
+
+def _place(value: object) -> int | None:
+    try:
+        return _whole(value, 0, MAX_CURSOR)
+    except ValueError:
+        return None
 
 
 def _ping(payload: object) -> Ping:

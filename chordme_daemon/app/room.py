@@ -115,8 +115,6 @@ class Room:
             self._replace(Replaced(record, 0, ()))
 
     def _hear(self, event: RoomEvent) -> None:
-        if not isinstance(event, Arrived | Departed):
-            self.arrivals.flush()
         match event:
             case Note(number=None):
                 self._tell(event.event, event.payload, event.author, conflate=event.conflate)
@@ -148,6 +146,7 @@ class Room:
                 self._replace(event)
 
     def _tell(self, event: str, payload: object, author: str, *, conflate: bool = False) -> None:
+        self.arrivals.flush()
         name = (self.id, author, event) if conflate else None
         emission = self._prepare(event, payload, conflate=name)
         for key, seat in self.seats.items():  # nobody leaves by being sent something
@@ -156,6 +155,7 @@ class Room:
 
     def _replace(self, event: Replaced) -> None:
         """Give everybody the text that is kept, and bring back what is not in it."""
+        self.arrivals.flush()
         self.document = Document(event.record)
         self.damaged, self._missed = False, 0
         self.queue.clear()
@@ -203,6 +203,7 @@ class Room:
             self.settle([submission], entry.revision)
 
     def _hear_entry(self, document: Document, entry: Entry) -> None:
+        self.arrivals.flush()
         draft = entry.draft
         operation = ot.from_json(draft.operation)
         is_awaited = name_of(draft) in self.submissions

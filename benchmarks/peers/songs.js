@@ -1,10 +1,8 @@
-// The peer: ChordMe's events on Node, socket.io and ws, in as few lines as an application has.
+// ChordMe's events on socket.io, in as few lines as an application has; for each of its engines.
 // PORT, SECRET and PING_MS come from the environment.
 'use strict';
 
 const { createHmac, timingSafeEqual } = require('node:crypto');
-const { createServer } = require('node:http');
-const { Server } = require('socket.io');
 
 const { PORT, SECRET, PING_MS } = process.env;
 
@@ -60,14 +58,12 @@ function serve(socket) {
   });
   relay('broadcast_message', 'room_message', 'message');
   relay('cursor_update', 'cursor_moved', 'position');
+  relay('collaboration_operation', 'collaboration_update', 'operation');
   on('ping', false, () => socket.emit('pong', { timestamp: Date.now() }));
 }
 
-const server = createServer();
-const io = new Server(server, {
-  pingInterval: Number(PING_MS),
-  pingTimeout: 20000,
-  serveClient: false,
-});
-io.on('connection', serve);
-server.listen(Number(PORT), '127.0.0.1', 1024);
+module.exports = {
+  port: Number(PORT),
+  serve,
+  options: { pingInterval: Number(PING_MS), pingTimeout: 20000 },
+};
