@@ -5,6 +5,17 @@ The house, and which way its imports point (down; never up, never round)::
     service.py            what twistd starts and stops: listening, ticking, saying goodbye
     floors.py             every part of a daemon, from the ground up: where all are named
     cli.py                `chordme-daemon`: what an operator does beside twistd
+    commands/             what that is: a module for each kind of command
+        songs.py          `export` and `import`
+        configuration.py  `check-config`, `default-config` and `token`
+        doctor.py         `doctor`: what keeps the daemon from working
+        machine.py        what of that is seen on this machine
+        network.py        ... on its ports, in its certificates, at its Redis
+        visit.py          ... and as a browser would, from outside
+        finding.py        what was found, and what is to be done about it
+        load.py           `load`: clients that talk to each other
+        visitor.py        one of them
+        command.py        what all have in common
     config.py             the configuration: read once, checked once, frozen
     settings.py           every setting: its default, its parser, its sentence
     parsers.py            text in, value out

@@ -122,19 +122,7 @@ def load(
     In demo mode it has `demo_secret` and no other, listens on loopback only, counts no
     connections, and keeps songs in memory. Without a daemon to start, no secret is needed.
     """
-    if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
-        # A ChordMe developer's shell may have it elsewhere, for Flask.
-        environ = {**environ, "FLASK_HOST": LOOPBACK[0]}
-    given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
-    if demo:
-        listen = f"tcp:5000:interface={LOOPBACK[0]}"
-        given["server.listen"] = _Given(0, "demo mode", listen)
-        given["store.url"] = _Given(0, "demo mode", "memory:")
-    given |= _from_ini(ini) if ini is not None else {}
-    given |= _from_environment(environ)
-    given |= _from_command_line(overrides)
-    given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
-    _choose_secret(given)
+    given = _gather(ini, environ, overrides, demo=demo)
     values = {name: _parsed(name, given) for name in SETTINGS}
     if demo:
         _check_loopback(given)
@@ -149,6 +137,37 @@ def load(
     _check_sizes(given, values)
     _check_cluster(given, values)
     return _frozen(values, demo)
+
+
+def effective(
+    *, ini: Path | None, environ: Mapping[str, str], overrides: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """The text of each setting, and where it comes from; what is secret is `***`."""
+    given = _gather(ini, environ, overrides, demo=False)
+    return {
+        name: (one.text if SETTINGS[name].repr or not one.text else "***", one.source)
+        for name, one in given.items()
+    }
+
+
+def _gather(
+    ini: Path | None, environ: Mapping[str, str], overrides: Sequence[str], *, demo: bool
+) -> dict[str, _Given]:
+    """What the strongest source says of each setting."""
+    if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
+        # A ChordMe developer's shell may have it elsewhere, for Flask.
+        environ = {**environ, "FLASK_HOST": LOOPBACK[0]}
+    given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
+    if demo:
+        listen = f"tcp:5000:interface={LOOPBACK[0]}"
+        given["server.listen"] = _Given(0, "demo mode", listen)
+        given["store.url"] = _Given(0, "demo mode", "memory:")
+    given |= _from_ini(ini) if ini is not None else {}
+    given |= _from_environment(environ)
+    given |= _from_command_line(overrides)
+    given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
+    _choose_secret(given)
+    return given
 
 
 def _frozen(values: Mapping[str, Any], demo: bool) -> Config:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.journeys.clients import HERE, ClientProgram
 from tests.journeys.daemon import Daemon
+from tests.journeys.redis_server import RedisServer
 
 StartDaemon = Callable[..., Daemon]
 
@@ -80,3 +82,29 @@ def chromium(node: str) -> str:
     if not (HERE / "node_modules/playwright-core").is_dir():
         _missing("playwright-core", "npm ci --prefix tests/journeys")
     return str(found)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that joins instances."""
+    if shutil.which("redis-server") is None:
+        _missing("redis-server", "apt-get install redis-server")
+    with RedisServer(tmp_path) as redis:
+        yield redis
+
+
+@pytest.fixture
+def without_websocket(node: str) -> Iterator[Callable[[str], str]]:
+    """Puts a proxy that knows no WebSocket in front of a URL; the proxy's URL."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(url: str) -> str:
+        process = subprocess.Popen([node, "proxy.js", url], cwd=HERE, stdout=subprocess.PIPE)
+        running.append(process)
+        assert process.stdout is not None
+        return f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate(timeout=10)

@@ -55,23 +55,6 @@ def browse(node: str, chromium: str, origin: str) -> Browse:
     return visit
 
 
-@pytest.fixture
-def without_websocket(node: str) -> Iterator[Callable[[str], str]]:
-    """Puts a proxy that knows no WebSocket in front of a URL; the proxy's URL."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(url: str) -> str:
-        process = subprocess.Popen([node, "proxy.js", url], cwd=HERE, stdout=subprocess.PIPE)
-        running.append(process)
-        assert process.stdout is not None
-        return f"http://127.0.0.1:{int(process.stdout.readline())}"
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate(timeout=10)
-
-
 def test_a_page_of_an_allowed_origin_works_over_every_transport(
     start_daemon: StartDaemon, origin: str, browse: Browse, clients: ClientProgram
 ) -> None:

@@ -1,6 +1,5 @@
 """Two instances are one daemon to their clients: who is there, who comes back, and how often."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,19 +9,10 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.journeys.conftest import _missing
 from tests.journeys.daemon import Daemon, http_request, token, wait_until
 from tests.journeys.redis_server import RedisServer
 
 pytestmark = pytest.mark.journey
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    if shutil.which("redis-server") is None:
-        _missing("redis-server", "apt-get install redis-server")
-    with RedisServer(tmp_path) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 """A Flask backend speaks to those in a room, as it did before, over Redis."""
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import socketio
 
-from tests.journeys.conftest import _missing
 from tests.journeys.daemon import Daemon, token, wait_until
 from tests.journeys.redis_server import RedisServer
 
@@ -37,14 +34,6 @@ manager.emit("news", "for a few", room="vip")
 manager.emit("document_state", {"text": ""}, room="song-1")
 manager.close_room("song-1", "/")
 """
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    if shutil.which("redis-server") is None:
-        _missing("redis-server", "apt-get install redis-server")
-    with RedisServer(tmp_path) as redis:
-        yield redis
 
 
 class Member:

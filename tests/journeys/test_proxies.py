@@ -49,15 +49,6 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """What joins the instances."""
-    if shutil.which("redis-server") is None:
-        _missing("redis-server", "apt-get install redis-server")
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 def instances(start_daemon: StartDaemon, redis: RedisServer) -> list[Daemon]:
     """Three, who believe a proxy on this machine."""
     return [

@@ -1,0 +1,1 @@
+"""What `chordme-daemon` does, a module for each kind of command."""
