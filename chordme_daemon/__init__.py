@@ -3,6 +3,7 @@
 The house, and which way its imports point (down; never up, never round)::
 
     service.py            what twistd starts and stops: listening, ticking, saying goodbye
+    workers.py            several processes behind one port
     floors.py             every part of a daemon, from the ground up: where all are named
     cli.py                `chordme-daemon`: what an operator does beside twistd
     commands/             what that is: a module for each kind of command
@@ -78,6 +79,8 @@ The house, and which way its imports point (down; never up, never round)::
         session.py        one client as a state machine: packets and instants in, events out (pure)
         packet.py         Engine.IO v4 packets and payloads                             (pure)
     ot.py                 operational transform of text                                 (pure)
+    listening.py          the ports
+    files.py              how many connections the system permits
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body
 
 A floor is given one function, `accept`, when it is built. It calls it with each new link, and gets

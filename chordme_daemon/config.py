@@ -136,6 +136,7 @@ def load(
         raise ConfigError(source, f"{problem}; make one: {HOW_TO_MAKE_ONE}")
     _check_sizes(given, values)
     _check_cluster(given, values)
+    _check_workers(given, values)
     return _frozen(values, demo)
 
 
@@ -312,6 +313,19 @@ def _check_cluster(given: Mapping[str, _Given], values: Mapping[str, Any]) -> No
                 given["cluster.peer_listen"],
                 "an interface, such as tcp:5002:interface=10.0.0.1, or cluster.peer_address",
             )
+
+
+def _check_workers(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None:
+    if values["server.workers"] == 1:
+        return
+    if not values["cluster.redis_url"]:
+        raise _wrong(
+            "server.workers", given["server.workers"], "1, as cluster.redis_url is not set"
+        )
+    for name in ("server.listen", "server.admin"):
+        for one in given[name].text.split():
+            if not one.startswith(("tcp:", "tcp6:")):
+                raise _wrong(name, given[name], "only tcp: endpoints, as there are several workers")
 
 
 def default_ini() -> str:

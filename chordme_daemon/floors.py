@@ -42,10 +42,10 @@ class Floors:
     `redis` is the cluster when there is one, and `journal` what is kept on this machine.
     """
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(self, config: Config, reactor: Any, most_connections: int = 1 << 30) -> None:
         self._config = config
         self._reactor = reactor
-        limits, settings = config.limits, _engine_settings(config)
+        limits, settings = config.limits, _engine_settings(config, most_connections)
         # In each session's id of this daemon, so that others know whose it is.
         self.node = secrets.token_urlsafe(NODE_BYTES) if config.cluster.redis_url else ""
         # Where other daemons reach this one; known when it listens.
@@ -218,14 +218,14 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _engine_settings(config: Config) -> Settings:
+def _engine_settings(config: Config, most_connections: int) -> Settings:
     heartbeat, limits = config.heartbeat, config.limits
     return Settings(
         heartbeat=Heartbeat(heartbeat.ping_interval_s, heartbeat.ping_timeout_s),
         upgrade_timeout_s=heartbeat.upgrade_timeout_s,
         max_message_bytes=limits.message_bytes,
         max_queued_bytes=limits.send_buffer_bytes,
-        max_sockets=config.server.max_connections,
+        max_sockets=min(config.server.max_connections, most_connections),
     )
 
 

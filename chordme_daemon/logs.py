@@ -17,6 +17,7 @@ from math import inf
 from typing import Any, TextIO
 
 import orjson
+from twisted.application.service import Service
 from twisted.logger import (
     FilteringLogObserver,
     ILogFilterPredicate,
@@ -167,6 +168,18 @@ def _fields(event: LogEvent) -> dict[str, object]:
         elif value is None or isinstance(value, bool | int | float):
             fields[key] = value
     return fields
+
+
+class Logged(Service):
+    """A service that brings log lines of its own along, if nobody else has."""
+
+    log_observer: ILogObserver | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of the application."""
+        if self.log_observer is not None and not parent.getComponent(ILogObserver):
+            parent.setComponent(ILogObserver, self.log_observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
 class Throttle:

@@ -10,12 +10,9 @@ from typing import Any, Final
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import ILogObserver, Logger
-from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as CommandLine
 from twisted.web.resource import IResource
@@ -30,9 +27,11 @@ from chordme_daemon.checks import health_checks
 from chordme_daemon.cluster.journal import JournalError
 from chordme_daemon.config import ConfigError, load
 from chordme_daemon.engineio.polling import Door, EngineResource
+from chordme_daemon.files import raise_limit
 from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
-from chordme_daemon.logs import observer
+from chordme_daemon.listening import BACKLOG, CannotListen, Ports
+from chordme_daemon.logs import Logged, observer
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config, place_of_songs
 from chordme_daemon.web import (
@@ -42,13 +41,12 @@ from chordme_daemon.web import (
     health,
     text,
 )
+from chordme_daemon.workers import Place, Workers, config_of
 
 # SIGTERM ends the process within this time, whatever hangs.
 STOP_WITHIN_S: Final = 9
 # What clients have to hear the goodbye and leave.
 GOODBYE_WITHIN_S: Final = 3.0
-# Connections that may wait to be accepted: a reconnect storm is not refused.
-BACKLOG: Final = 1024
 DEMO_TOKEN_S: Final = 24 * 3600
 
 DEMO: Final = """\
@@ -83,6 +81,12 @@ class Options(CommandLine):
         sys.stdout.write(f"chordme-daemon {__version__}\n")
         sys.exit(0)
 
+    @property
+    def arguments(self) -> list[str]:
+        """The command line again, as it is after `twistd`, for a process of its own."""
+        named = ["--config", os.path.abspath(self["config"])] if self["config"] else []
+        return ["chordme", *named, *(f"--set={override}" for override in self.overrides)]
+
     def postOptions(self) -> None:
         """Read the configuration; a wrong one ends everything here, in one line."""
         try:
@@ -97,30 +101,42 @@ class Options(CommandLine):
             sys.exit(f"twistd chordme: {error}")
 
 
-def makeService(options: Options) -> "Daemon":
+def makeService(options: Options) -> Service:
     """Called by twistd."""
     from twisted.internet import reactor  # noqa: PLC0415 - importing it chooses it
 
     # The reactor's clock would be the wall's: set back by an hour, it would fire nothing for one.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
     twistd: Any = options.parent or {}
-    daemonizes = not twistd.get("nodaemon", True)
-    return Daemon(options.config, reactor, _log_observer(options), daemonizes=daemonizes)
+    config, stream, place = options.config, _log_stream(options), Place.of(os.environ)
+    log_observer = None if stream is None else observer(config.log.level, config.log.format, stream)
+    if config.server.workers > 1 and place is None:
+        write = (sys.stdout if stream is None else stream).write
+        workers = Workers(config, reactor, options.arguments, write, BACKLOG)
+        workers.log_observer = log_observer
+        return workers
+    return Daemon(
+        config if place is None else config_of(config, place.number),
+        reactor,
+        log_observer,
+        daemonizes=not twistd.get("nodaemon", True),
+        place=place,
+        most_connections=raise_limit(),
+    )
 
 
-def _log_observer(options: Options) -> ILogObserver | None:
-    """Our log lines, to where twistd would write its own; None where it is to do that."""
-    log = options.config.log
+def _log_stream(options: Options) -> Any:
+    """Where our log lines go, which is where twistd would write its own; None: it is to do that."""
     twistd: Any = options.parent or {}
     path = twistd.get("logfile")
     if twistd.get("syslog"):
         return None
     if path in (None, "-") and twistd.get("nodaemon", True):
-        return observer(log.level, log.format, sys.stdout)
-    return observer(log.level, log.format, LogFile.fromFullPath(path or "twistd.log"))
+        return sys.stdout
+    return LogFile.fromFullPath(path or "twistd.log")
 
 
-class Daemon(Service):
+class Daemon(Logged):
     """One `twistd chordme`."""
 
     name = "chordme"
@@ -133,45 +149,44 @@ class Daemon(Service):
         log_observer: ILogObserver | None = None,
         *,
         daemonizes: bool = False,
+        place: Place | None = None,
+        most_connections: int = 1 << 30,
     ) -> None:
         self.config = config
         self._daemonizes = daemonizes
         self.ready = False
         self._reactor = reactor
-        self._log_observer = log_observer
-        self._ports: list[IListeningPort] = []
+        self.log_observer = log_observer
+        self._place = place
+        self._ports = Ports(reactor)
+        self._addresses: list[Any] = []
         self._sites: list[BoundedSite] = []
         self._ticked_at = reactor.seconds()
         self._lateness_s = 0.0
         self._tick = LoopingCall(self._on_tick)
         self._tick.clock = reactor
-        self.floors = Floors(config, reactor)
+        self.floors = Floors(config, reactor, most_connections)
 
     # Starting
 
-    def setServiceParent(self, parent: Any) -> None:
-        """Bring our own log lines along."""
-        if self._log_observer is not None and not parent.getComponent(ILogObserver):
-            parent.setComponent(ILogObserver, self._log_observer)
-        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
-
     def privilegedStartService(self) -> None:
         """Listen, while there may still be the rights to; or say why not, and end."""
-        server = self.config.server
+        server, cluster = self.config.server, self.config.cluster
         front = self._site(self._front_door(), self.config.limits.message_bytes)
-        wanted = [(endpoint, front) for endpoint in server.listen]
+        wanted = [(endpoint, front) for endpoint in server.listen if self._place is None]
         if server.admin:
-            site = self._site(self._admin_door(), MAX_SONG_BYTES)
-            wanted.append((server.admin, site))
-        if self.config.cluster.peer_listen:
+            wanted.append((server.admin, self._site(self._admin_door(), MAX_SONG_BYTES)))
+        if cluster.peer_listen:
             site = self._site(self._peer_door(), self.config.limits.message_bytes)
-            wanted.append((self.config.cluster.peer_listen, site))
-        # All of them are looked at before the first is opened.
-        found = [(name, self._endpoint(name), site) for name, site in wanted]
-        for name, endpoint, site in found:
-            self._listen(name, endpoint, site)
-        if self.config.cluster.peer_listen:
-            self.floors.found_at(self._ports[-1].getHost())
+            wanted.append((cluster.peer_listen, site))
+        try:
+            self._addresses = self._ports.listen(wanted)
+        except CannotListen as problem:
+            raise self._cannot(str(problem)) from None
+        if self._place is not None:
+            self._ports.adopt(self._place.descriptors, front)
+        if cluster.peer_listen:
+            self.floors.found_at(self._addresses[-1])
 
     def startService(self) -> None:
         """Begin to tick, and be ready."""
@@ -196,31 +211,10 @@ class Daemon(Service):
         try:
             self.floors.start()
         except JournalError as error:
-            problem = f"Cannot keep songs: {error}"
-            self.log.critical("{problem}", problem=problem)
-            raise (RuntimeError(problem) if self._daemonizes else SystemExit(1)) from None
+            raise self._cannot(f"Cannot keep songs: {error}") from None
 
-    def _endpoint(self, name: str) -> IStreamServerEndpoint:
-        backlog = ""
-        if name.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in name:
-            backlog = f":backlog={BACKLOG}"
-        try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, name + backlog)
-        except Exception as error:  # Twisted raises whatever its parsers happen to
-            raise self._cannot_listen(name, str(error)) from None
-        return endpoint
-
-    def _listen(self, name: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
-        failures: list[Failure] = []
-        listening = maybeDeferred(endpoint.listen, site)
-        listening.addCallbacks(self._ports.append, failures.append)
-        for failure in failures:
-            raise self._cannot_listen(name, failure.getErrorMessage())
-        self.log.info("Listening on {endpoint}", endpoint=name)
-
-    def _cannot_listen(self, endpoint: str, error: str) -> BaseException:
+    def _cannot(self, problem: str) -> BaseException:
         """What to raise: in the foreground a plain exit, else what twistd tells its parent."""
-        problem = f"Cannot listen on {endpoint}: {error}"
         self.log.critical("{problem}", problem=problem)
         return RuntimeError(problem) if self._daemonizes else SystemExit(1)
 
@@ -247,8 +241,7 @@ class Daemon(Service):
         return Folder(children)
 
     def _demo_text(self) -> str:
-        address: Any = self._ports[0].getHost()
-        return DEMO.format(port=address.port)
+        return DEMO.format(port=self._addresses[0].port)
 
     def _peer_door(self) -> Folder:
         """For the other daemons: only sessions that are here, and nothing is passed on."""
@@ -308,7 +301,7 @@ class Daemon(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         if self._tick.running:
             self._tick.stop()
-        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        await self._ports.close()
         self.floors.engine.stop()
         until = self._reactor.seconds() + GOODBYE_WITHIN_S
         # Looked at afterwards: TLS hands on what was written only in the next turn.

@@ -69,7 +69,15 @@ class Server:
         "own only, * for any.",
     )
     max_connections: int = _row(
-        "10000", parsers.whole(1, 1_000_000), "The most clients at one time."
+        "10000",
+        parsers.whole(1, 1_000_000),
+        "The most clients at one time; fewer, where the system permits fewer open files.",
+    )
+    workers: int = _row(
+        "1",
+        parsers.whole(1, 256),
+        "How many processes share these ports, each a daemon of its own, joined by the Redis of "
+        "[cluster]. Worker N, from 0, has its admin site on a port that is N higher.",
     )
 
 

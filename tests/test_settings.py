@@ -26,6 +26,7 @@ class TestDefaults:
             "admin": "tcp:5001:interface=127.0.0.1",
             "origins": (),
             "max_connections": 10_000,
+            "workers": 1,
         }
         assert attrs.asdict(config.heartbeat) == {
             "ping_interval_s": 25.0,

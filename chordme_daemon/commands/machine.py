@@ -17,10 +17,9 @@ import twisted.plugins
 from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.commands.finding import Finding, error, warning, well
+from chordme_daemon.files import OWN_FILES
 from chordme_daemon.settings import Auth, Config, Server, store_path
 
-# What the daemon opens besides its connections.
-OWN_FILES: Final = 64
 LITTLE_SPACE_BYTES: Final = 100 << 20
 
 
