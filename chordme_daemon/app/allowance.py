@@ -55,19 +55,30 @@ class Allowance:
         alone_s = self._alone.spend(key, now)
         if self._share is None:
             return alone_s
-        store = self._stores.get(key)
-        if store is not None and store.left and now < store.until:
-            store.left -= 1
+        if self._take_from_store(key, now):
             return 0.0
         return ensureDeferred(self._ask(self._share, key, alone_s))
+
+    def _take_from_store(self, key: str, now: float) -> bool:
+        store = self._stores.get(key)
+        if store is None or not store.left or now >= store.until:
+            return False
+        store.left -= 1
+        return True
 
     async def _ask(self, share: Share, key: str, alone_s: float) -> float:
         try:
             wait_s, taken = await self._exchange(share, key, self._beforehand)
         except ClusterUnavailable:
             return alone_s
+        now = self._clock.seconds()
         if taken > 1:
-            self._stores[key] = _Store(taken - 1, self._clock.seconds() + KEEP_S)
+            # What others took for the same key, who asked at the same time, is kept as well.
+            store = self._stores.setdefault(key, _Store(0, now))
+            store.left += taken - 1
+            store.until = now + KEEP_S
+        if wait_s > 0 and self._take_from_store(key, now):
+            return 0.0
         return wait_s
 
     async def _give_back(self, share: Share, key: str) -> None:

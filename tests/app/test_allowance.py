@@ -98,6 +98,20 @@ def test_one_after_the_other_they_grant_no_more_than_there_is(clock: Clock, shar
     assert taken(second, shared) > 0
 
 
+@pytest.mark.parametrize("count", [3, 10, 60, 100])
+def test_all_that_come_in_one_turn_are_granted_as_many_as_there_are(
+    clock: Clock, shared: Shared, count: int
+) -> None:
+    allowance = Allowance("x", Rate(count, 60.0), clock, shared.spend)
+    granted: list[Any] = []
+    for _ in range(count + 5):
+        wait_s = allowance.spend("ada")
+        assert isinstance(wait_s, Deferred)
+        wait_s.addCallback(granted.append)
+    shared.answer()
+    assert [wait_s == 0 for wait_s in granted] == [True] * count + [False] * 5
+
+
 def test_what_was_taken_beforehand_and_not_needed_is_given_back(
     clock: Clock, shared: Shared
 ) -> None:
