@@ -299,6 +299,9 @@ class RedisCluster:
             return
         if isinstance(message, wire.Changed | wire.Moved):
             replica.presence.take(message)
+        elif isinstance(message, wire.Restored):
+            if replica.is_open:  # its past may be another one now
+                self._unanswered(replica.verify())
         elif replica.take(message):
             self._unanswered(replica.pull())
 

@@ -178,4 +178,5 @@ def _shared(heard: Record, kept: Record) -> int:
         return min(heard.revision, kept.revision)
     theirs = {entry.revision: entry for entry in kept.entries}
     both = (one.revision for one in reversed(heard.entries) if theirs.get(one.revision) == one)
-    return next(both, -1)
+    # Two that are known from their beginning have at least that in common: an empty text.
+    return next(both, 0 if heard.entries[0].revision == kept.entries[0].revision == 1 else -1)

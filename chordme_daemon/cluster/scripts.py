@@ -252,12 +252,15 @@ return {number(room, 'revision'), base, entries}
 """
 )
 
-# rooms -> their heads.
+# rooms -> their heads; 0 for one that is damaged.
 HEADS: Final = Script(
     _KEYS
     + """
 local heads = {}
-for i, room in ipairs(ARGV) do heads[i] = number(room, 'revision') end
+for i, room in ipairs(ARGV) do
+  local head = redis.pcall('HGET', of(room, 'head'), 'revision')
+  heads[i] = tonumber(type(head) == 'string' and head or 0)
+end
 return heads
 """
 )
@@ -331,6 +334,7 @@ redis.call('HSET', of(room, 'head'), 'revision', revision, 'saved', saved, 'base
 redis.call('DEL', of(room, 'log'))
 for i = 11, 10 + count do redis.call('RPUSH', of(room, 'log'), ARGV[i]) end
 remember(room, saved, base, 11 + count, #ARGV)
+say(room, '"r"]')
 return {'ok'}
 """
 )
@@ -345,6 +349,7 @@ local wanted = tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local spent = math.max(tonumber(redis.call('GET', key) or 0) - now - ARGV[4] * cost, 0)
+spent = math.min(spent, window) -- else a clock that was set back would have all wait that long
 local taken = math.min(wanted, spent <= window / 2 and wanted or 1)
 local lacking = wanted > 0 and spent + cost - window or 0
 if lacking > 0 then taken = 0 end

@@ -50,7 +50,12 @@ class Moved:
     node: str
 
 
-Message = Entry | Note | Changed | Moved
+@attrs.frozen
+class Restored:
+    """A daemon has given Redis back what it had lost of the room's log."""
+
+
+Message = Entry | Note | Changed | Moved | Restored
 
 
 def encode_draft(draft: Draft) -> bytes:
@@ -181,6 +186,8 @@ def decode_message(data: bytes, password: bytes) -> Message:
             return Changed(number, Departed(_member(member), count))
         case ["m", str(key), str(node)]:
             return Moved(key, node)
+        case ["r"]:
+            return Restored()
     raise BadMessage("a kind that is not known")
 
 

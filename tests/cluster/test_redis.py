@@ -1,10 +1,11 @@
 """Daemons over one real Redis: what they hear of each other."""
 
+import time
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import deferLater
 
 from chordme_daemon.app.allowance import Allowance
@@ -196,6 +197,18 @@ def test_a_bucket_is_that_of_all(daemons: Daemons) -> None:
         granted.append((wait_s if isinstance(wait_s, float) else one.wait(wait_s)) == 0)
     assert 60 <= sum(granted) <= 61  # a second of it may have come back meanwhile
     assert not any(granted[-5:])
+
+
+def test_a_clock_of_redis_that_was_set_back_lets_nobody_wait_longer_than_an_empty_bucket(
+    daemons: Daemons,
+) -> None:
+    daemon = daemons()
+    full_at_us = int((time.time() + 3600) * 1e6)
+    daemon.wait(daemon.cluster._link.call("SET", "chordme:rate:messages:ada", full_at_us))
+    spending = daemon.cluster.session.spend("messages:ada", 60, 60.0, 0, 1)
+    wait_s, taken = daemon.wait(ensureDeferred(spending))
+    assert 0.9 < wait_s <= 1.0
+    assert taken == 0
 
 
 def test_who_joins_is_told_of_those_whom_redis_has_forgotten_and_not_of_those_who_left(

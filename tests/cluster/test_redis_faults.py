@@ -18,10 +18,12 @@ from chordme_daemon.cluster.interface import (
     Member,
     Note,
     Participant,
+    Record,
     Replaced,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
+from chordme_daemon.cluster.replica import restore
 from tests.cluster.daemons import ADA, BOB, Daemons, opened, unavailable, until
 from tests.cluster.subjects import Subject, draft
 from tests.journeys.redis_server import RedisServer
@@ -159,6 +161,50 @@ def test_an_older_redis_with_which_another_went_on_gets_what_it_lost_again(
             daemon.wait(ensureDeferred(daemon.cluster.stop()))
 
 
+def test_who_comes_late_to_a_redis_that_was_started_empty_leaves_what_others_did_there(
+    daemons: Daemons, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
+        behind = attrs.make_class("Behind", {"url": attrs.field()})(
+            f"redis://127.0.0.1:{proxy.port}/0"
+        )
+        late, early = daemons(behind), daemons(redis)
+        ears = opened(late)
+        for head in range(5):
+            assert late.commit("song", head, draft("a", seq=head + 1))
+        proxy.set(Mode.REFUSE)
+        proxy.reset()
+        redis.restart(with_data=False)
+        until(early, lambda: not early.cluster.available)
+        early.wait(early.cluster.session.whenever())
+        opened(early)
+        for head in range(3):
+            assert early.commit("song", head, draft("b", seq=head + 1))
+        kept = early.record("song").entries
+        proxy.set(Mode.PASS)
+        until(late, lambda: late.cluster.tick() or ears.of(Replaced), "the other past")
+        [replaced] = ears.of(Replaced)
+        assert (replaced.base, [one.revision for one in replaced.lost]) == (0, [1, 2, 3, 4, 5])
+        assert replaced.record.entries == kept == early.record("song").entries
+        for daemon in (late, early):
+            daemon.wait(ensureDeferred(daemon.cluster.stop()))
+
+
+def test_whose_past_was_replaced_in_redis_hears_of_it_at_once(daemons: Daemons) -> None:
+    one, other = daemons(), daemons()
+    opened(one)
+    ears = opened(other)
+    assert other.commit("song", 0, draft("b"))
+    past = Record(entries=[Entry(number, draft("a", seq=number)) for number in (1, 2, 3)])
+    assert one.wait(ensureDeferred(restore(one.cluster.session, "song", 1, past)))
+    until(other, lambda: ears.of(Replaced), "the other past")
+    [replaced] = ears.of(Replaced)
+    assert [entry.draft for entry in replaced.record.entries] == [
+        draft("a", seq=number) for number in (1, 2, 3)
+    ]
+    assert [entry.draft for entry in replaced.lost] == [draft("b")]
+
+
 def test_a_commit_whose_answer_was_lost_is_found(daemons: Daemons, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
         behind = attrs.make_class("Behind", {"url": attrs.field()})(
@@ -252,6 +298,19 @@ def test_a_redis_that_knows_nothing_of_a_song_gets_the_copy_of_a_journal(
     until(daemon, lambda: daemon.cluster.session._name != before)
     daemon.wait(daemon.cluster.session.whenever())
     assert opened(daemon).record.snapshot == Snapshot(3, "xxx")
+
+
+def test_one_damaged_song_does_not_keep_the_heads_of_the_others_from_being_compared(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    opened(daemon, "damaged")
+    ears = opened(daemon)
+    redis.command("SET", "chordme:room:damaged:head", "of another type")
+    redis.command("RPUSH", "chordme:room:song:log", wire.encode_draft(draft("a")))
+    redis.command("HSET", "chordme:room:song:head", "revision", 1)
+    daemon.cluster._catch_up()
+    until(daemon, lambda: ears.of(Entry), "what nobody told")
 
 
 def test_one_damaged_song_does_not_keep_the_others_from_being_looked_after(

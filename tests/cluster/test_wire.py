@@ -61,6 +61,7 @@ def test_changes_and_moves_come_back_as_they_were() -> None:
         8, Departed(BOB, 0)
     )
     assert wire.decode_message(said('"m","key","node"]'), OPENING) == wire.Moved("key", "node")
+    assert wire.decode_message(said('"r"]'), OPENING) == wire.Restored()
 
 
 def test_members_come_in_the_order_in_which_they_joined() -> None:
