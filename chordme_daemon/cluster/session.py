@@ -22,6 +22,7 @@ from chordme_daemon.cluster.protocol import Refused, Unavailable
 # After so long without a sign of life a daemon counts as dead; it gives one every second.
 LEASE_S: Final = 8.0
 BEGIN_AGAIN_AFTER_S: Final = 0.5
+NEVER_MS: Final = 10**14
 
 
 class Session:
@@ -62,6 +63,7 @@ class Session:
         self._peers: dict[str, str] = {}
         self._waiting: list[Deferred[None]] = []
         self._caring = False
+        self._began_at = 0.0
         self._complaint = ""
 
     # For the link
@@ -88,6 +90,7 @@ class Session:
         if self._name != name:
             return  # it was lost on the way; another has begun, or will
         self.available = True
+        self._began_at = self._clock.seconds()
         self._complaint = ""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -142,13 +145,17 @@ class Session:
 
     def tick(self) -> None:
         """Tell that we live, and bury the dead; to be called every second."""
-        if self.available and not self._caring:
+        # Also while it begins: with many members, that takes longer than a lease.
+        if self._name and not self._caring:
             self._caring = True
             ensureDeferred(self._care()).addErrback(lambda _: None)
 
     async def _care(self) -> None:
         try:
-            lease_ms, grace_ms = int(LEASE_S * 1000), int(self._grace_s * 1000)
+            # Redis may have been away: the others have the time of a lease to begin, too.
+            may_bury = self.available and self._clock.seconds() - self._began_at >= LEASE_S
+            lease_ms = int(LEASE_S * 1000) if may_bury else NEVER_MS
+            grace_ms = int(self._grace_s * 1000)
             _, peers = await self.run(scripts.CARE, lease_ms, grace_ms)
             names = [name.decode() for name in peers]
             self._peers = dict(zip(names[::2], names[1::2], strict=True))

@@ -73,6 +73,58 @@ def test_a_daemon_that_was_thought_dead_changes_nothing_before_it_has_begun_anew
     assert alive.join("song", eve)[0] == Participant(5, None, 1)
 
 
+def test_a_daemon_that_takes_longer_to_begin_than_its_lease_begins_all_the_same(
+    daemons: Daemons, redis: RedisServer, short_lease: None
+) -> None:
+    with TcpProxy(redis.port) as proxy:
+        behind = attrs.make_class("Behind", {"url": attrs.field()})(
+            f"redis://127.0.0.1:{proxy.port}/0"
+        )
+        slow, other = daemons(behind), daemons()
+        opened(slow)
+        for number in range(40):
+            slow.join("song", Member(f"~{number}", f"i:{number}", number))
+        proxy.set(Mode.DELAY, 0.01)
+        proxy.reset()
+        until(slow, lambda: not slow.cluster.available)
+        until(
+            slow,
+            lambda: other.cluster.tick() or slow.cluster.tick() or slow.cluster.available,
+            "the new session",
+        )
+        assert len(slow.cluster._rooms["song"].presence.members) == 40
+        slow.wait(ensureDeferred(slow.cluster.stop()))
+
+
+def test_who_is_the_first_to_find_redis_again_does_not_take_the_others_for_dead(
+    daemons: Daemons, tmp_path: Path, short_lease: None
+) -> None:
+    with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
+        behind = attrs.make_class("Behind", {"url": attrs.field()})(
+            f"redis://127.0.0.1:{proxy.port}/0"
+        )
+        late, early = daemons(behind), daemons(redis)
+        opened(late)
+        ears = opened(early)
+        late.join("song", BOB)
+        early.join("song", ADA)
+        proxy.set(Mode.REFUSE)
+        proxy.reset()
+        redis.kill()
+        early.wait(deferLater(reactor, 1.0))  # longer than a lease, and a grace
+        redis.start()
+        early.wait(early.cluster.session.whenever())
+        for _ in range(2):
+            early.cluster.tick()
+            early.settle()
+        proxy.set(Mode.PASS)
+        late.wait(late.cluster.session.whenever())
+        early.settle()
+        assert ears.of(Departed) == []
+        for daemon in (late, early):
+            daemon.wait(ensureDeferred(daemon.cluster.stop()))
+
+
 def is_known(alive: Subject, daemon: Subject) -> bool:
     """Whether Redis takes a daemon for alive."""
     asked = ("HEXISTS", "chordme:sessions", daemon.cluster.session.node)
