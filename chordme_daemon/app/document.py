@@ -81,6 +81,11 @@ def name_of(sent: Proposal | Draft) -> tuple[object, ...]:
     return sent.author, sent.seq
 
 
+def _disowned(draft: Draft) -> Draft:
+    """The same operation as that of nobody who is there."""
+    return attrs.evolve(draft, author=PASSING + draft.author)
+
+
 @attrs.frozen
 class _Step:
     """An entry and its operation, ready to be transformed past.
@@ -221,7 +226,8 @@ class Document:
     def carry_on(self, base: int, drafts: Sequence[Draft]) -> list[Draft]:
         """Operations that followed each other after a revision, as they would at the head.
 
-        Those that are in the log already are left out.
+        Those that are in the log already are left out. Those whose authors have gone on without
+        them are nobody's: theirs they could not be any more.
         """
         if base < self._base:
             raise OutOfStep(Code.STALE_REVISION, "This revision is not one of the last")
@@ -231,13 +237,22 @@ class Document:
             carried: list[tuple[Draft, ot.Operation]] = []
             while chain:
                 draft, operation = chain.pop(0)
-                if name_of(draft) == name_of(step.entry.draft):
+                if name_of(step.entry.draft) in (name_of(draft), name_of(_disowned(draft))):
                     break  # this is it: those behind it follow it already
                 left = draft.client_id < other_id
                 carried.append((draft, ot.transform(operation, other, left)))
                 other = ot.transform(other, operation, not left)
             chain = carried + chain
-        return [attrs.evolve(draft, operation=ot.to_json(made)) for draft, made in chain]
+        last = {author: seq for author, (seq, *_) in self.answered.items()}
+        for step in self._log[base - self._base :]:
+            last[step.entry.draft.author] = step.entry.draft.seq
+        return [
+            attrs.evolve(
+                _disowned(draft) if draft.seq <= last.get(draft.author, 0) else draft,
+                operation=ot.to_json(made),
+            )
+            for draft, made in chain
+        ]
 
     # What happens to it
 

@@ -46,7 +46,7 @@ class Documents:
         It fires at the operation's place in the order in which the room hears of edits. An
         operation that was sent before gets the revision that it has. Raises `Refused`, or fails.
         """
-        if room.damaged:
+        if room.damaged or room.coming_back:
             raise ClusterUnavailable
         submission = room.submissions.get(name_of(proposal))
         if submission is None:
@@ -71,20 +71,30 @@ class Documents:
         """Whether an operation was sent before."""
         return name_of(proposal) in room.submissions or room.text.answer_to(proposal) is not None
 
-    def bring_back(self, room: Room, base: int, lost: Sequence[Entry]) -> None:
-        """Commit anew what was in the log, after the revision `base`, and is not any more."""
+    def bring_back(self, room: Room, base: int, lost: Sequence[Entry]) -> Deferred[None]:
+        """Commit anew what was in the log, after the revision `base`, and is not any more.
+
+        Fires when that is done, or cannot be.
+        """
         coming_back = self._bring_back(room, base, [entry.draft for entry in lost])
-        ensureDeferred(coming_back).addErrback(
+        return ensureDeferred(coming_back).addErrback(
             lambda failure: self.log.failure("Kept edits could not be brought back", failure)
         )
 
     async def _bring_back(self, room: Room, base: int, lost: Sequence[Draft]) -> None:
-        while not room.closed:
-            drafts = room.text.carry_on(base, lost)
+        tries = 0
+        while drafts := room.text.carry_on(base, lost):
+            head = room.text.revision
             try:
-                if not drafts or await self._cluster.commit(room.id, room.text.revision, drafts):
+                if await self._cluster.commit(room.id, head, drafts):
                     return
+                # Else nobody could ever edit here again.
+                tries += room.text.revision == head
+                if tries == MAX_TRIES:
+                    raise OutOfStep(Code.STALE_REVISION, "These edits do not follow their authors'")
             except ClusterUnavailable:
+                pass
+            if room.text.revision == head:
                 await deferLater(self._clock, TRY_AGAIN_AFTER_S)
 
     async def _commit_all(self, room: Room) -> None:

@@ -39,7 +39,7 @@ from chordme_daemon.cluster.interface import (
 )
 
 # Called with a room and entries that followed each other after a revision, and are not kept.
-BringBack = Callable[["Room", int, Sequence[Entry]], None]
+BringBack = Callable[["Room", int, Sequence[Entry]], Deferred[None]]
 
 
 @attrs.define(eq=False)
@@ -74,6 +74,8 @@ class Room:
         self.seats: dict[str, Seat] = {}
         # How many need it open without a seat in it.
         self.borrowed = 0
+        # How often edits that were lost are being brought back: none may go in front of them.
+        self.coming_back = 0
         self.users: Counter[str] = Counter()
         # The operations that are not in the log yet, and those of them that nobody has in hand.
         self.submissions: dict[tuple[object, ...], Submission] = {}

@@ -1,7 +1,7 @@
 """All rooms of this daemon: they are opened with their first member and closed after the last."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -17,6 +17,7 @@ from chordme_daemon.app.room import BringBack, Room
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
+    Entry,
     ICluster,
     Note,
     Participant,
@@ -171,7 +172,18 @@ class Rooms:
                 self.log.failure("Looking after a room failed")
 
     def _new(self, room_id: str) -> Room:
-        return Room(room_id, self._prepare, self._wall_s, self._bring_back, self._clock)
+        return Room(room_id, self._prepare, self._wall_s, self._keep_open, self._clock)
+
+    def _keep_open(self, room: Room, base: int, lost: Sequence[Entry]) -> Deferred[None]:
+        """Have edits brought back, though everybody may leave meanwhile."""
+        room.borrowed += 1
+        room.coming_back += 1
+
+        def done(_: object) -> None:
+            room.coming_back -= 1
+            self.give_back(room)
+
+        return self._bring_back(room, base, lost).addBoth(done)
 
     def _add(self, room: Room, seat: Seat) -> None:
         user = seat.member.user

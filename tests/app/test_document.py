@@ -222,6 +222,20 @@ def test_one_that_its_author_sent_again_meanwhile_is_left_out_of_the_middle() ->
     assert sorted(kept(document, left)) == ["a", "b"]
 
 
+def test_one_whose_author_has_gone_on_without_it_is_brought_back_as_nobodys_and_once() -> None:
+    document = Document(Record(Snapshot(0, "")))
+    drafts = lost(("a",), (1, "b"))
+    hear(document, entry(1, ("x",), author="ada", client_id="ada", seq=5))
+    disowned = document.carry_on(0, drafts)
+    assert [(draft.author, draft.seq) for draft in disowned] == [("~ada", 1), ("~ada", 2)]
+    assert document.last_seq("ada") == 5
+    for draft in disowned:
+        hear(document, Entry(document.revision + 1, draft))
+    assert sorted(str(document.text)) == ["a", "b", "x"]
+    assert document.carry_on(0, drafts) == []
+    assert document.last_seq("ada") == 5
+
+
 def test_behind_what_is_forgotten_nothing_can_be_brought_back() -> None:
     document = Document(Record(Snapshot(5, "xxxxx")))
     with pytest.raises(OutOfStep):

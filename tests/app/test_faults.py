@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogEvent, capturedLogs, globalLogPublisher
 
 from chordme_daemon.app.document import Document
+from chordme_daemon.app.documents import MAX_TRIES
 from chordme_daemon.app.room import Room
 from chordme_daemon.app.shadow import Shadow
 from chordme_daemon.cluster.interface import (
@@ -178,6 +179,68 @@ def test_where_what_is_kept_is_damaged_nobody_stays(
     assert len(house.rooms) == 0
     assert house.rooms.find("song") is None
     assert len(logged) == 2
+
+
+# What Redis had lost
+
+
+def lose_an_edit(house: House) -> None:
+    """What was heard as the second edit is not kept."""
+    lost = Entry(2, Draft([5, "!"], "elsewhere", 1, "tab", 1, 0))
+    room_of(house).hear(Replaced(room_of(house).held(), 1, [lost]))
+
+
+def test_a_room_is_open_until_what_was_lost_is_back_though_everybody_leaves(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    ada = far_house.member("ada", client_id="tab-a")
+    assert edit(ada, insert(0, "hello"), 0, 1)["ok"]
+    cluster.slow = True
+    lose_an_edit(far_house)
+    cluster.fail()
+    ada.hang_up()
+    cluster.arrive()
+    assert len(far_house.rooms) == 1
+    far_house.advance(1)
+    cluster.arrive()
+    assert len(far_house.rooms) == 0
+    cluster.slow = False
+    cluster.arrive()
+    back = far_house.client("ada", client_id="tab-a")
+    assert back.join()["revision"] == 2
+    assert song(far_house) == "hello!"
+
+
+def test_nothing_is_edited_in_front_of_what_was_lost(
+    far_house: House, cluster: DistantCluster
+) -> None:
+    ada = far_house.member("ada", client_id="tab-a")
+    assert edit(ada, insert(0, "hello"), 0, 1)["ok"]
+    cluster.slow = True
+    lose_an_edit(far_house)
+    assert edit(ada, insert(0), 1, 2)["code"] == "unavailable"
+    cluster.slow = False
+    cluster.arrive()
+    assert edit(ada, insert(0), 2, 2)["ok"]
+    assert song(far_house) == "xhello!"
+
+
+def test_what_can_never_be_brought_back_is_given_up_and_edits_go_on(
+    house: House, ada: Client, logged: list[LogEvent]
+) -> None:
+    commit, calls = house.cluster.commit, []
+
+    def refuse(*_: object) -> Deferred[None]:
+        calls.append(house.clock.seconds())
+        return succeed(None)
+
+    house.cluster.commit = refuse
+    lose_an_edit(house)
+    house.advance(10)
+    assert len(calls) == len(set(calls)) == MAX_TRIES, "not at once"
+    assert len(logged) == 1
+    house.cluster.commit = commit
+    assert edit(ada, insert(0), 1, 2)["ok"]
 
 
 def test_a_room_that_was_closed_meanwhile_is_not_loaded(house: House, ada: Client) -> None:
