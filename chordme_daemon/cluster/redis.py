@@ -43,6 +43,8 @@ COMPARE_EVERY_S: Final = 5.0
 RECOUNT_AFTER_S: Final = 3.0
 # How many heads are asked for at once.
 COMPARED_AT_ONCE: Final = 200
+# How many who could not leave are told of at once.
+LEFT_AT_ONCE: Final = 200
 # For so long the author of an operation waits to hear whether it was kept.
 CLEAR_WITHIN_S: Final = 5.0
 
@@ -83,8 +85,8 @@ class RedisCluster:
         self._journal = journal
         self._listeners = dict(listeners or {})
         self._rooms: dict[str, Replica] = {}
-        # Members that said goodbye while Redis could not be told.
-        self._gone: set[str] = set()
+        # Who left while Redis could not be told, and whether they were lost.
+        self._gone: dict[str, bool] = {}
         self._compare_at = 0.0
         self._recount_at: float | None = None
         self.session = Session(
@@ -134,6 +136,8 @@ class RedisCluster:
         if now >= self._compare_at:
             self._compare_at = now + COMPARE_EVERY_S
             self._unanswered(self._compare())
+        if self._gone and self.available:
+            self._leave_again()
         if self._recount_at is not None and now >= self._recount_at and self.available:
             self._recount_at = None
             self._unanswered(self._recount())
@@ -267,8 +271,15 @@ class RedisCluster:
     async def _join(self, replica: Replica, member: Member, at_most: int) -> list[Participant]:
         if not self.available:
             raise ClusterUnavailable
-        members = await replica.presence.join(member, at_most)
-        self._gone.discard(_place(replica.room, member.key))
+        # Not after this any more: it would take out who has come back.
+        place = _place(replica.room, member.key)
+        owed = self._gone.pop(place, None)
+        try:
+            members = await replica.presence.join(member, at_most)
+        except ClusterUnavailable:
+            if owed is not None:
+                self._gone.setdefault(place, owed)
+            raise
         return wire.participants(members)
 
     async def _leave(self, room: str, key: str, *, lost: bool) -> None:
@@ -276,8 +287,13 @@ class RedisCluster:
         try:
             await self.session.run(scripts.LEAVE, room, key, int(lost), grace_ms)
         except ClusterUnavailable:
-            if not lost:
-                self._gone.add(_place(room, key))
+            self._gone[_place(room, key)] = lost
+
+    def _leave_again(self) -> None:
+        """Tell Redis what it could not be told: it was full, perhaps, or it was too much."""
+        for place in list(self._gone)[:LEFT_AT_ONCE]:
+            room, _, key = place.partition(" ")
+            self._unanswered(self._leave(room, key, lost=self._gone.pop(place)))
 
     async def _memberships(self, key: str) -> Mapping[str, int]:
         reply = await self.session.ask(scripts.MEMBERSHIPS, key)
@@ -314,10 +330,10 @@ class RedisCluster:
         ours = {
             _place(room, key) for room, one in self._rooms.items() for key in one.presence.members
         }
-        gone, self._gone = self._gone, set()
+        gone, self._gone = self._gone, {}
         for place in set(places) - ours:
             room, _, key = place.partition(" ")
-            await self._leave(room, key, lost=place not in gone)
+            await self._leave(room, key, lost=gone.get(place, True))
 
     async def _care_for(self, replica: Replica, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Do something for a room; one that is damaged must not stop the care of the rest."""

@@ -8,6 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
+from chordme_daemon.cluster import link as link_module
 from chordme_daemon.cluster import session as session_module
 from chordme_daemon.cluster import wire
 from chordme_daemon.cluster.interface import (
@@ -28,6 +29,18 @@ from tests.cluster.daemons import ADA, BOB, Daemons, opened, unavailable, until
 from tests.cluster.subjects import Subject, draft
 from tests.journeys.redis_server import RedisServer
 from tests.journeys.tcp_proxy import Mode, TcpProxy
+
+
+@attrs.frozen
+class Behind:
+    """A Redis as it is seen through a proxy."""
+
+    proxy: TcpProxy
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
+
 
 # Daemons that die, or seem to
 
@@ -77,10 +90,7 @@ def test_a_daemon_that_takes_longer_to_begin_than_its_lease_begins_all_the_same(
     daemons: Daemons, redis: RedisServer, short_lease: None
 ) -> None:
     with TcpProxy(redis.port) as proxy:
-        behind = attrs.make_class("Behind", {"url": attrs.field()})(
-            f"redis://127.0.0.1:{proxy.port}/0"
-        )
-        slow, other = daemons(behind), daemons()
+        slow, other = daemons(Behind(proxy)), daemons()
         opened(slow)
         for number in range(40):
             slow.join("song", Member(f"~{number}", f"i:{number}", number))
@@ -97,13 +107,11 @@ def test_a_daemon_that_takes_longer_to_begin_than_its_lease_begins_all_the_same(
 
 
 def test_who_is_the_first_to_find_redis_again_does_not_take_the_others_for_dead(
-    daemons: Daemons, tmp_path: Path, short_lease: None
+    daemons: Daemons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session_module, "LEASE_S", 1.5)
     with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
-        behind = attrs.make_class("Behind", {"url": attrs.field()})(
-            f"redis://127.0.0.1:{proxy.port}/0"
-        )
-        late, early = daemons(behind), daemons(redis)
+        late, early = daemons(Behind(proxy)), daemons(redis)
         opened(late)
         ears = opened(early)
         late.join("song", BOB)
@@ -111,7 +119,7 @@ def test_who_is_the_first_to_find_redis_again_does_not_take_the_others_for_dead(
         proxy.set(Mode.REFUSE)
         proxy.reset()
         redis.kill()
-        early.wait(deferLater(reactor, 1.0))  # longer than a lease, and a grace
+        early.wait(deferLater(reactor, 2.5))  # longer than a lease, and a grace
         redis.start()
         early.wait(early.cluster.session.whenever())
         for _ in range(2):
@@ -157,6 +165,25 @@ def test_while_redis_is_away_edits_are_refused_at_once_and_notes_stay_here(
         daemon.wait(ensureDeferred(daemon.cluster.stop()))
 
 
+def test_more_may_leave_at_once_than_redis_can_be_told_and_none_is_left_behind(
+    daemons: Daemons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon, other = daemons(), daemons()
+    opened(daemon)
+    opened(other)
+    members = [Member(f"~{number}", f"i:{number}", number) for number in range(30)]
+    daemon.join("song", *members)
+    monkeypatch.setattr(link_module, "MAX_IN_FLIGHT", 10)
+    for member in members:
+        daemon.cluster.leave("song", member)
+    came_back = members[-1]
+    monkeypatch.undo()
+    daemon.join("song", came_back)
+    daemon.pass_s(1)
+    assert other.join("song", BOB) == [Participant(29, None, 1), Participant(5, None, 1)]
+    assert daemon.cluster._gone == {}
+
+
 def test_c08_a_redis_that_was_started_empty_gets_back_what_was_heard(daemons: Daemons) -> None:
     one, other = daemons(), daemons()
     first, second = opened(one), opened(other)
@@ -184,10 +211,7 @@ def test_an_older_redis_with_which_another_went_on_gets_what_it_lost_again(
     daemons: Daemons, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
-        behind = attrs.make_class("Behind", {"url": attrs.field()})(
-            f"redis://127.0.0.1:{proxy.port}/0"
-        )
-        late, early = daemons(behind), daemons(redis)
+        late, early = daemons(Behind(proxy)), daemons(redis)
         ears = opened(late)
         opened(early)
         assert late.commit("song", 0, draft("a", seq=1))
@@ -217,10 +241,7 @@ def test_who_comes_late_to_a_redis_that_was_started_empty_leaves_what_others_did
     daemons: Daemons, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
-        behind = attrs.make_class("Behind", {"url": attrs.field()})(
-            f"redis://127.0.0.1:{proxy.port}/0"
-        )
-        late, early = daemons(behind), daemons(redis)
+        late, early = daemons(Behind(proxy)), daemons(redis)
         ears = opened(late)
         for head in range(5):
             assert late.commit("song", head, draft("a", seq=head + 1))
@@ -259,10 +280,7 @@ def test_whose_past_was_replaced_in_redis_hears_of_it_at_once(daemons: Daemons) 
 
 def test_a_commit_whose_answer_was_lost_is_found(daemons: Daemons, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis, TcpProxy(redis.port) as proxy:
-        behind = attrs.make_class("Behind", {"url": attrs.field()})(
-            f"redis://127.0.0.1:{proxy.port}/0"
-        )
-        daemon = daemons(behind)
+        daemon = daemons(Behind(proxy))
         ears = opened(daemon)
         proxy.set(Mode.DROP_REPLIES)
         committing = daemon.cluster.commit("song", 0, [draft("a")])
