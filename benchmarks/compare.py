@@ -58,13 +58,18 @@ def main() -> int:
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(report.markdown(samples, options.peers))
-    print(f"\n{_line(result['machine'])}; {_line(result['versions'])}; medians of {options.runs}")
-    for absent in options.missing:
-        print(f"Not measured: {absent}")
-    chart = options.out.with_suffix(".svg")
-    chart.write_text(plot.svg(plot.lines(report.medians(samples), options.peers)))
-    _say(f"written to {options.out} and {chart}")
+    tables = report.markdown(samples, options.peers)
+    made_of = f"{_line(result['machine'])}; {_line(result['versions'])}; medians of {options.runs}"
+    absent = "".join(f"\nNot measured: {absent}." for absent in options.missing)
+    text = f"{tables}\n\n{made_of}.\n{absent}"
+    print(text)
+    places = [place for place in (options.out, options.publish) if place is not None]
+    for place in places:
+        chart = place.with_suffix(".svg")
+        chart.write_text(plot.svg(plot.lines(report.medians(samples), options.peers)))
+    if options.publish is not None:
+        options.publish.write_text(report.published(options.publish.read_text(), text))
+    _say(f"written to {' and '.join(map(str, places))}")
     return 0
 
 
@@ -81,6 +86,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--loadgen-core", type=int, default=0)
     default = servers.HERE / "results" / time.strftime("%Y-%m-%dT%H-%M-%S.json")
     parser.add_argument("--out", type=Path, default=default, help="where the JSON goes")
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="FILE",
+        help="a page to put the tables in, and beside it the plot",
+    )
     options = parser.parse_args()
     missing = {peer: of.missing() for peer, of in PEERS.items() if of.missing()}
     options.missing = [f"{peer}, for want of {what}" for peer, what in missing.items()]

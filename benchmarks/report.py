@@ -10,6 +10,9 @@ FANOUTS: Final = ("500x2", "100x10", "10x100", "1x1000")
 RATES: Final = ("2000", "20000")
 EVENTS: Final = ("broadcast_message", "cursor_update", "collaboration_operation")
 COUNTED: Final = ("sent", "missing", "dup", "out_of_order", "misrouted", "dead", "err")
+# What stands around the results on a page.
+RESULTS: Final = "<!-- results -->"
+END_OF_RESULTS: Final = "<!-- end of results -->"
 # What of a sample goes into the medians, under the name that says what it is.
 FIGURES: Final = {
     "cpu_us_per_del": "cpu_us_per_delivery",
@@ -137,6 +140,13 @@ def _idle_table(found: Medians, peers: Sequence[str]) -> str:
 def _count_table(samples: Sequence[Sample], peers: Sequence[str]) -> str:
     rows = [(peer, list(counts(samples, peer).values())) for peer in peers]
     return _table(["all fan-outs", *COUNTED], rows)
+
+
+def published(page: str, text: str) -> str:
+    """A page with other results in it."""
+    before, _, rest = page.partition(RESULTS)
+    _, _, after = rest.partition(END_OF_RESULTS)
+    return f"{before}{RESULTS}\n\n{text.strip()}\n\n{END_OF_RESULTS}{after}"
 
 
 def _ms(us: float | None) -> float | None:

@@ -61,3 +61,11 @@ def test_a_peer_that_is_not_installed_says_what_it_lacks() -> None:
     peer = PEERS["flask-gevent"]
     absent = type(peer)("x", ("no-such-program",), ("no_such_package",), ("no-such-module",))
     assert absent.missing() == "no_such_package, no-such-module, no-such-program"
+
+
+def test_results_on_a_page_are_replaced_and_the_rest_stays() -> None:
+    page = f"before\n{report.RESULTS}\nold\n{report.END_OF_RESULTS}\nafter\n"
+    once = report.published(page, "new")
+    assert "old" not in once
+    assert once == report.published(once, "new")
+    assert (once[:7], once[-7:]) == ("before\n", "\nafter\n")
