@@ -1,0 +1,140 @@
+/** One real `twistd chordme --demo` on loopback, from its start to its end. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PYTHON_BIN = path.resolve(process.env.PYTHON_BIN ?? path.join(ROOT, '.venv/bin'));
+const START_WITHIN_MS = 20_000;
+const STOP_WITHIN_MS = 12_000;
+
+/** A port of 127.0.0.1 that nothing listens on. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** Ask again and again until it is true, or fail; `what` is told then. */
+export async function until(
+  isTrue: () => unknown,
+  what = String(isTrue),
+  withinMs = 10_000,
+): Promise<void> {
+  const began = Date.now();
+  while (!(await isTrue())) {
+    if (Date.now() - began > withinMs) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A daemon process; its songs are in memory unless `store.url` says otherwise. */
+export class Daemon {
+  readonly url: string;
+  private process: ChildProcess | null = null;
+  private output = '';
+
+  private constructor(
+    readonly port: number,
+    private readonly settings: Readonly<Record<string, string | number>>,
+  ) {
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  /** Start one; each setting is `section.key`, as in chordme.ini. */
+  static async start(settings: Readonly<Record<string, string | number>> = {}): Promise<Daemon> {
+    const daemon = new Daemon(await freePort(), settings);
+    await daemon.start();
+    return daemon;
+  }
+
+  /** All that it has printed. */
+  get log(): string {
+    return this.output;
+  }
+
+  /** Start it again on the same port, after `stop` or `kill`. */
+  async start(): Promise<void> {
+    if (this.process !== null) throw new Error('it runs already');
+    const settings = {
+      'server.listen': `tcp:${this.port}:interface=127.0.0.1`,
+      'server.admin': '',
+      'store.url': 'memory:',
+      'limits.connections': 0,
+      ...this.settings,
+    };
+    const options = Object.entries(settings).map(([name, value]) => `--set=${name}=${value}`);
+    const { PATH, HOME, LANG, TMPDIR } = process.env;
+    const child = spawn(
+      path.join(PYTHON_BIN, 'twistd'),
+      ['--nodaemon', '--pidfile=', 'chordme', '--demo', ...options],
+      {
+        cwd: ROOT,
+        env: { PATH, HOME, LANG, TMPDIR, PYTHONPATH: ROOT, PYTHONDONTWRITEBYTECODE: '1' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    this.process = child;
+    const keep = (data: Buffer): void => {
+      this.output += data.toString();
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    const failed = new Promise<never>((_, reject) => {
+      child.once('error', reject);
+    });
+    await Promise.race([
+      failed,
+      until(() => this.isUp(child), 'the daemon is up', START_WITHIN_MS).catch((error: unknown) => {
+        child.kill('SIGKILL');
+        throw new Error(`${String(error)}\n${this.output}`);
+      }),
+    ]);
+  }
+
+  /** End it in good order; its clients are told. */
+  async stop(): Promise<void> {
+    await this.end('SIGTERM');
+  }
+
+  /** End it as nothing should ever be ended. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** A token of demo mode for whoever one says that one is; it lasts a day. */
+  async token(user: string): Promise<string> {
+    const response = await fetch(`${this.url}/demo/token?user=${encodeURIComponent(user)}`);
+    if (!response.ok) throw new Error(`no token: ${response.status}`);
+    return ((await response.json()) as { token: string }).token;
+  }
+
+  private async isUp(child: ChildProcess): Promise<boolean> {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`the daemon did not start:\n${this.output}`);
+    }
+    try {
+      return (await fetch(`${this.url}/api/v1/health`)).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  private async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.process;
+    this.process = null;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    const deadline = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
+    await ended;
+    clearTimeout(deadline);
+  }
+}
