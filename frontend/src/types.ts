@@ -220,6 +220,8 @@ export interface RoomLink {
     event: 'collaboration_operation' | 'broadcast_message',
     payload: object,
   ): Promise<unknown>;
+  /** Join again, as `wish` says then: what was told has a hole, or cannot be believed. */
+  rejoin(): void;
   /** Tell where the cursor is; of several within a moment only the last is sent. */
   moveCursor(position: CursorPosition, revision?: number): void;
   release(): void;
