@@ -210,7 +210,10 @@ export type RoomEventName = keyof RoomEvents;
  */
 export interface RoomLink {
   readonly roomId: string;
-  /** This tab's name for the daemon: random, and the same after a refresh of the page. */
+  /**
+   * This tab's name for the daemon: random, and the same after a refresh of the page. To be read
+   * when `joined` is called: a tab that was duplicated has its own only then.
+   */
   readonly clientId: string;
   /**
    * Ask the daemon, and get its answer. Rejects with a `RealtimeError`: its refusal, or

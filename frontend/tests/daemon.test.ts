@@ -8,7 +8,7 @@ test('a daemon starts, takes a token, and is there again after it was killed', a
   try {
     for (const end of ['kill', 'stop'] as const) {
       const socket = io(daemon.url, {
-        auth: { token: await daemon.token('ada') },
+        auth: { token: daemon.token('ada') },
         forceNew: true,
         reconnection: false,
       });

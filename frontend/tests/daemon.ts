@@ -1,6 +1,7 @@
-/** One real `twistd chordme --demo` on loopback, from its start to its end. */
+/** One real `twistd chordme` on loopback, from its start to its end. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -8,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PYTHON_BIN = path.resolve(process.env.PYTHON_BIN ?? path.join(ROOT, '.venv/bin'));
+const SECRET = randomBytes(48).toString('base64url');
+const TOKEN_LASTS_S = 3600;
 const START_WITHIN_MS = 20_000;
 const STOP_WITHIN_MS = 12_000;
 
@@ -74,10 +77,15 @@ export class Daemon {
     const { PATH, HOME, LANG, TMPDIR } = process.env;
     const child = spawn(
       path.join(PYTHON_BIN, 'twistd'),
-      ['--nodaemon', '--pidfile=', 'chordme', '--demo', ...options],
+      ['--nodaemon', '--pidfile=', 'chordme', ...options],
       {
         cwd: ROOT,
-        env: { PATH, HOME, LANG, TMPDIR, PYTHONPATH: ROOT, PYTHONDONTWRITEBYTECODE: '1' },
+        env: {
+          ...{ PATH, HOME, LANG, TMPDIR },
+          PYTHONPATH: ROOT,
+          PYTHONDONTWRITEBYTECODE: '1',
+          CHORDME_AUTH_SECRET: SECRET,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
@@ -109,11 +117,16 @@ export class Daemon {
     await this.end('SIGKILL');
   }
 
-  /** A token of demo mode for whoever one says that one is; it lasts a day. */
-  async token(user: string): Promise<string> {
-    const response = await fetch(`${this.url}/demo/token?user=${encodeURIComponent(user)}`);
-    if (!response.ok) throw new Error(`no token: ${response.status}`);
-    return ((await response.json()) as { token: string }).token;
+  /** A token for that user, as ChordMe makes them; good for all daemons of one test file. */
+  token(userId: string | number, claims: Readonly<Record<string, unknown>> = {}): string {
+    const nowS = Math.floor(Date.now() / 1000);
+    const exp = nowS + TOKEN_LASTS_S;
+    const part = (value: object): string =>
+      Buffer.from(JSON.stringify(value)).toString('base64url');
+    const header = part({ alg: 'HS256', typ: 'JWT' });
+    const payload = part({ user_id: userId, name: String(userId), iat: nowS, exp, ...claims });
+    const signed = `${header}.${payload}`;
+    return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
   }
 
   private async isUp(child: ChildProcess): Promise<boolean> {

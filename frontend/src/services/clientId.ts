@@ -43,20 +43,45 @@ export function randomClientId(): string {
   return Array.from(bytes, (byte) => byte.toString(36).padStart(2, '0')).join('');
 }
 
-/** Take this tab's name, and keep it from others until the page is gone. */
-export async function claimClientId(tab: TabSurroundings = tabSurroundings()): Promise<string> {
-  const found = read(tab.storage);
-  if (found !== null && (await claim(found, tab))) return found;
-  const fresh = randomClientId();
-  // Nobody can have it: it is kept for when this tab is duplicated.
-  if (tab.locks !== null) void lock(fresh, tab.locks);
-  else if (tab.openChannel !== null) answerOn(tab.openChannel, fresh);
-  try {
-    tab.storage?.setItem(KEY, fresh);
-  } catch {
-    // Full or forbidden: a refresh will be a newcomer.
+/** The name of this tab. */
+export class TabName {
+  private current: string;
+  private readonly wasFound: boolean;
+  private claimed: Promise<string> | null = null;
+
+  constructor(private readonly tab: TabSurroundings = tabSurroundings()) {
+    const found = read(tab.storage);
+    this.wasFound = found !== null;
+    this.current = found ?? randomClientId();
   }
-  return fresh;
+
+  /** As far as it is known: that of a duplicated tab is another one once it is claimed. */
+  get clientId(): string {
+    return this.current;
+  }
+
+  /** Take it, and keep it from others until the page is gone. */
+  claim(): Promise<string> {
+    this.claimed ??= this.take();
+    return this.claimed;
+  }
+
+  private async take(): Promise<string> {
+    const { tab } = this;
+    if (this.wasFound) {
+      if (await claim(this.current, tab)) return this.current;
+      this.current = randomClientId();
+    }
+    // Nobody can have it: it is kept for when this tab is duplicated.
+    if (tab.locks !== null) void lock(this.current, tab.locks);
+    else if (tab.openChannel !== null) answerOn(tab.openChannel, this.current);
+    try {
+      tab.storage?.setItem(KEY, this.current);
+    } catch {
+      // Full or forbidden: a refresh will be a newcomer.
+    }
+    return this.current;
+  }
 }
 
 function read(storage: TabSurroundings['storage']): string | null {

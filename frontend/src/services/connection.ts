@@ -8,7 +8,7 @@
  * - After the daemon's own DISCONNECT ("do not come back") only the page begins again.
  */
 
-import { RealtimeError, type Token } from '../types';
+import { RealtimeError, type RoomEventName, type Token } from '../types';
 import { Backoff } from './backoff';
 import { Latency } from './latency';
 import { connectionLost, Link, type LinkEnd } from './link';
@@ -27,7 +27,7 @@ export interface ConnectionUser {
   /** The daemon has taken the token, of a new link or again. */
   ready(): void;
   lost(error: RealtimeError): void;
-  heard(event: string, payload: unknown): void;
+  heard(event: RoomEventName, payload: unknown): void;
   failed(error: RealtimeError): void;
 }
 

@@ -54,10 +54,16 @@ export class Pacer {
     this.notBefore = Math.max(this.notBefore, this.now() + ms);
   }
 
-  /** Called when it is its turn: at once, if it may go at once. */
-  whenDue(go: () => void): void {
-    this.queue.push(go);
+  /** Called when it is its turn: at once, if it may go at once. What is returned calls it off. */
+  whenDue(go: () => void): () => void {
+    const turn = (): void => {
+      go();
+    };
+    this.queue.push(turn);
     this.proceed();
+    return () => {
+      this.queue = this.queue.filter((other) => other !== turn);
+    };
   }
 
   /** Forget what waits. */
@@ -68,7 +74,7 @@ export class Pacer {
 
   private proceed(): void {
     clearTimeout(this.timer);
-    while (this.queue.length > 0) {
+    for (let next = this.queue[0]; next !== undefined; next = this.queue[0]) {
       const now = this.now();
       const waitMs = this.notBefore > now ? this.notBefore - now : (this.bucket?.take(now) ?? 0);
       if (waitMs > 0) {
@@ -77,7 +83,8 @@ export class Pacer {
         }, waitMs);
         return;
       }
-      this.queue.shift()?.();
+      this.queue.shift();
+      next();
     }
   }
 }

@@ -205,4 +205,3 @@ export function refusal(payload: unknown, event?: string): RealtimeError {
 export function nonsense(event: string): RealtimeError {
   return new RealtimeError('protocol', `The server sent a ${event} that makes no sense`, { event });
 }
-
