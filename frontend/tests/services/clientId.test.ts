@@ -37,7 +37,10 @@ class Locks {
       });
     });
     const granted = Promise.race([before, aborted]).then(() => hold());
-    this.tails.set(name, before.then(() => granted).catch(() => undefined));
+    this.tails.set(
+      name,
+      before.then(() => granted).catch(() => undefined),
+    );
     return granted;
   }) as LockManager['request'];
 }
