@@ -159,7 +159,7 @@ export class Binding {
       return;
     }
     this.#due = true;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.#due = false;
       if (!this.#closed) {
         this.#flush();

@@ -8,7 +8,7 @@ class TextArea implements Editor {
   #shown: string;
   readonly #binding: Binding;
   readonly #wasReadOnly: boolean;
-  readonly #listening = new AbortController();
+  readonly #unlisten: Unsubscribe[] = [];
 
   constructor(
     private readonly element: HTMLTextAreaElement,
@@ -19,7 +19,10 @@ class TextArea implements Editor {
     this.#binding = new Binding(song, this, this.#shown);
     this.refresh();
     const on = (type: string, listener: (event: Event) => void, target: EventTarget = element) => {
-      target.addEventListener(type, listener, { signal: this.#listening.signal });
+      target.addEventListener(type, listener);
+      this.#unlisten.push(() => {
+        target.removeEventListener(type, listener);
+      });
     };
     on('input', this.#typed);
     on('compositionstart', () => {
@@ -60,7 +63,9 @@ class TextArea implements Editor {
   }
 
   close(): void {
-    this.#listening.abort();
+    this.#unlisten.forEach((unlisten) => {
+      unlisten();
+    });
     this.#binding.close();
     this.element.readOnly = this.#wasReadOnly;
   }

@@ -1,0 +1,160 @@
+/** React hooks: the connection, the room, and the song that is edited in it. */
+import {
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useState,
+  useSyncExternalStore,
+} from 'react';
+import type { CursorPosition, FlatOperation, RemoteCursor, Token, Unsubscribe } from '../types';
+import { useWebSocketConnection } from './connection';
+import { useConnectionIndicator } from './indicator';
+import { Operations, type DeliveredOperation, type Delivery } from './operations';
+import { songActions, useSharedSong } from './songs';
+
+export { ConnectionContext, useWebSocketConnection, type Connection } from './connection';
+export { useConnectionIndicator, type IndicatorKind, type IndicatorTone } from './indicator';
+export type { DeliveredOperation } from './operations';
+export { useSongDocument } from './songs';
+
+/** On a server nothing is laid out, and React 18 would say so. */
+const useCommitEffect = typeof document === 'undefined' ? useEffect : useLayoutEffect;
+
+/** A room, from when it is possible until the component is gone or `leaveRoom` is called. */
+export function useWebSocketRoom(roomId?: string | null, { autoJoin = true } = {}) {
+  const [choice, setChoice] = useState({ roomId, autoJoin, isJoined: autoJoin });
+  const isCurrent = choice.roomId === roomId && choice.autoJoin === autoJoin;
+  if (!isCurrent) {
+    setChoice({ roomId, autoJoin, isJoined: autoJoin });
+  }
+  const isJoined = isCurrent ? choice.isJoined : autoJoin;
+  const heldRoom = isJoined && roomId ? roomId : null;
+  const [shared, snapshot] = useSharedSong(heldRoom);
+  const { state, permission, participants, messages, error } = snapshot;
+  const currentRoom = state === 'live' || state === 'offline' ? heldRoom : null;
+  const joinRoom = useCallback(() => {
+    setChoice((last) => ({ ...last, isJoined: true }));
+  }, []);
+  const leaveRoom = useCallback(() => {
+    setChoice((last) => ({ ...last, isJoined: false }));
+  }, []);
+  const sendMessage = useMemo(() => songActions(shared).sendMessage, [shared]);
+  const roomInfo = useMemo(
+    () =>
+      currentRoom === null
+        ? null
+        : { id: currentRoom, participantCount: participants.length, participants, permission },
+    [currentRoom, participants, permission],
+  );
+  return {
+    /** The room that was asked for, joined or not yet. */
+    heldRoom,
+    /** The room once it is joined. */
+    currentRoom,
+    roomInfo,
+    participants,
+    messages,
+    permission,
+    error,
+    sendMessage,
+    joinRoom,
+    leaveRoom,
+  };
+}
+
+const NOTHING: Delivery = { operations: [], pendingOperations: [] };
+const getNothing = () => NOTHING;
+const neverTold = (): Unsubscribe => () => undefined;
+
+/**
+ * Editing for a component that keeps a text of its own.
+ *
+ * `operations` are those to apply that were not in it before, each once: apply them in an effect
+ * that depends on it. Positions are those of the text after the ones before them.
+ */
+export function useWebSocketCollaboration(roomId?: string | null) {
+  const [shared, snapshot] = useSharedSong(roomId);
+  const feed = useMemo(() => shared && new Operations(shared), [shared]);
+  const getDelivery = feed?.getSnapshot ?? getNothing;
+  const { operations, pendingOperations } = useSyncExternalStore(
+    feed?.subscribe ?? neverTold,
+    getDelivery,
+    getDelivery,
+  );
+  useCommitEffect(() => {
+    feed?.delivered(operations);
+  }, [feed, operations]);
+  const cursors = useMemo(() => snapshot.cursors.map(flatCursor), [snapshot.cursors]);
+  const sendOperation = useCallback(
+    (operation: FlatOperation | readonly FlatOperation[]) => feed?.send(operation),
+    [feed],
+  );
+  const sendCursorUpdate = useCallback(
+    (position: CursorPosition) => {
+      const offset = offsetOf(position, shared?.getSnapshot().text ?? '');
+      const { selectionStart: start, selectionEnd: end } = position;
+      const hasSelection = start !== undefined && end !== undefined;
+      shared?.song?.moveCursor(offset, hasSelection ? [start, end] : undefined);
+    },
+    [shared],
+  );
+  return {
+    operations,
+    cursors,
+    pendingOperations,
+    /** The text of the song as it is now, own edits included. */
+    text: snapshot.text,
+    permission: snapshot.permission,
+    error: snapshot.error,
+    sendOperation,
+    sendCursorUpdate,
+  };
+}
+
+/** Line and column of a cursor beside the rest of it. */
+function flatCursor(cursor: RemoteCursor) {
+  return { ...cursor, line: cursor.position.line, column: cursor.position.column };
+}
+
+function offsetOf({ line, column, offset }: CursorPosition, text: string): number {
+  if (offset !== undefined) {
+    return Math.min(offset, text.length);
+  }
+  let start = 0;
+  for (let passed = 0; passed < line; passed += 1) {
+    const end = text.indexOf('\n', start);
+    if (end < 0) {
+      return text.length;
+    }
+    start = end + 1;
+  }
+  const end = text.indexOf('\n', start);
+  return Math.min(start + column, end < 0 ? text.length : end);
+}
+
+/** All of it: a connection, a room that is joined as soon as it can be, and editing in it. */
+export function useWebSocket({
+  roomId,
+  token,
+  autoJoinRoom = false,
+}: { roomId?: string | null; token?: Token | null; autoJoinRoom?: boolean } = {}) {
+  const connection = useWebSocketConnection(token);
+  const room = useWebSocketRoom(roomId, { autoJoin: autoJoinRoom });
+  const collaboration = useWebSocketCollaboration(room.heldRoom);
+  const indicator = useConnectionIndicator();
+  return {
+    connection,
+    room,
+    collaboration,
+    indicator,
+    isReady: connection.isReady,
+    sendMessage: room.sendMessage,
+    sendOperation: collaboration.sendOperation,
+    sendCursorUpdate: collaboration.sendCursorUpdate,
+  };
+}
+
+export type RoomState = ReturnType<typeof useWebSocketRoom>;
+export type CollaborationState = ReturnType<typeof useWebSocketCollaboration>;
+export type AppliedOperation = DeliveredOperation;

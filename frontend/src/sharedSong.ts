@@ -1,0 +1,92 @@
+import { openSong } from './song';
+import type { Rooms, Song, SongSnapshot, Unsubscribe } from './types';
+
+/** A song is kept so long after the last has let go: who only moves on the page does not leave. */
+const KEPT_MS = 1000;
+
+/** One song for all who show it: opened for the first, closed a moment after the last has gone. */
+export class SharedSong {
+  #song: Song | null = null;
+  #holders = 0;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  readonly #unopened: SongSnapshot;
+
+  constructor(
+    private readonly rooms: Rooms,
+    readonly roomId: string,
+  ) {
+    this.#unopened = unopened(roomId);
+  }
+
+  /** The song, as long as somebody holds it. */
+  get song(): Song | null {
+    return this.#song;
+  }
+
+  readonly getSnapshot = (): SongSnapshot => this.#song?.getSnapshot() ?? this.#unopened;
+
+  /** Hold the song, and be told when its snapshot has changed. */
+  readonly subscribe = (listener: () => void): Unsubscribe => {
+    const { song, release } = this.hold();
+    const unsubscribe = song.subscribe(listener);
+    return () => {
+      unsubscribe();
+      release();
+    };
+  };
+
+  /** Keep the song open until it is released. */
+  hold(): { song: Song; release: Unsubscribe } {
+    clearTimeout(this.#closing);
+    this.#song ??= openSong(this.rooms, this.roomId);
+    this.#holders += 1;
+    let isHeld = true;
+    const release = () => {
+      if (isHeld) {
+        isHeld = false;
+        this.#released();
+      }
+    };
+    return { song: this.#song, release };
+  }
+
+  #released(): void {
+    this.#holders -= 1;
+    if (this.#holders === 0) {
+      this.#closing = setTimeout(() => {
+        this.#song?.close();
+        this.#song = null;
+      }, KEPT_MS);
+    }
+  }
+}
+
+/** What is known of a song that is not open. */
+export function unopened(roomId: string): SongSnapshot {
+  return {
+    roomId,
+    state: 'loading',
+    text: '',
+    revision: 0,
+    unsent: 0,
+    permission: null,
+    participants: [],
+    cursors: [],
+    messages: [],
+    canUndo: false,
+    canRedo: false,
+    saveState: null,
+    error: null,
+  };
+}
+
+const shared = new WeakMap<Rooms, Map<string, SharedSong>>();
+
+/** The one song of a room; it is not opened by asking for it. */
+export function sharedSong(rooms: Rooms, roomId: string): SharedSong {
+  const songs = shared.get(rooms) ?? new Map<string, SharedSong>();
+  shared.set(rooms, songs);
+  const song = songs.get(roomId) ?? new SharedSong(rooms, roomId);
+  songs.set(roomId, song);
+  return song;
+}
