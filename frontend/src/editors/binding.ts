@@ -86,6 +86,7 @@ export class Binding {
   }
 
   compositionBegan(): void {
+    this.compositionEnded(); // the one before, if nothing told of its end
     this.#composition = 'begun';
   }
 
