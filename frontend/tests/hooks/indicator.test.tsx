@@ -1,0 +1,108 @@
+// @vitest-environment happy-dom
+// @vitest-environment-options { "settings": { "fetch": { "disableSameOriginPolicy": true } } }
+import { cleanup, fireEvent, screen } from '@testing-library/react';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import ConnectionStatusIndicator from '../../src/components/ConnectionStatusIndicator';
+import { indicatorKind } from '../../src/hooks/indicator';
+import { useConnectionIndicator, useWebSocketConnection } from '../../src/hooks/useWebSocket';
+import type { ConnectionStatus, Token } from '../../src/types';
+import { Daemon } from '../daemon';
+import { endAll, page, serviceAt, shown } from './people';
+
+afterEach(() => {
+  cleanup();
+  endAll();
+});
+
+const CONNECTED: ConnectionStatus = {
+  state: 'connected',
+  connected: true,
+  authenticated: true,
+  userId: 'ada',
+  latency: 40,
+  retryCount: 0,
+  reconnectingSince: null,
+  transport: 'websocket',
+  error: null,
+};
+
+describe('how a connection is shown', () => {
+  it('a link slower than half a second is amber', () => {
+    expect(indicatorKind(CONNECTED, false)).toBe('connected');
+    expect(indicatorKind({ ...CONNECTED, latency: null }, false)).toBe('connected');
+    expect(indicatorKind({ ...CONNECTED, latency: 500 }, false)).toBe('connected');
+    expect(indicatorKind({ ...CONNECTED, latency: 501 }, false)).toBe('slow');
+  });
+
+  it('a link that is lost for a moment is not worth a word', () => {
+    const lost: ConnectionStatus = { ...CONNECTED, state: 'reconnecting', reconnectingSince: 1 };
+    expect(indicatorKind(lost, false)).toBe('connected');
+    expect(indicatorKind(lost, true)).toBe('reconnecting');
+    expect(indicatorKind({ ...lost, userId: null }, false)).toBe('connecting');
+  });
+});
+
+describe('the indicator', () => {
+  it('follows a real connection: none, one, lost for a second and counting, back', async () => {
+    const daemon = await Daemon.start();
+    const service = serviceAt(daemon);
+    let now: Partial<ReturnType<typeof useConnectionIndicator>> = {};
+    function Page({ token }: { token: Token | null }) {
+      now = useConnectionIndicator();
+      useWebSocketConnection(token);
+      return <ConnectionStatusIndicator showDetails className="mine" />;
+    }
+    const token = await daemon.token('ada');
+    const status = () => screen.getByRole('status');
+    const { show } = page(service, <Page token={null} />);
+    expect(status().textContent).toBe('Disconnected');
+    expect(status().className).toContain('mine');
+    show(<Page token={token} />);
+    await shown(() => status().dataset.tone === 'good', 'it is connected');
+    await shown(() => /^Connected\d+ ms$/.test(status().textContent), 'with its latency');
+    expect(now.isAuthenticated).toBe(true);
+    await daemon.kill();
+    await shown(() => now.status?.state === 'reconnecting', 'the link is lost');
+    const lostAt = Date.now();
+    expect(now.isReconnecting).toBe(false);
+    await shown(() => now.isReconnecting === true, 'it says so');
+    expect(Date.now() - lostAt).toBeGreaterThan(800);
+    await shown(() => (now.retryCount ?? 0) > 1, 'it tries again');
+    expect(status().textContent).toContain(`attempt ${now.retryCount ?? 0}`);
+    await daemon.start();
+    await shown(() => status().dataset.tone === 'good', 'it is back', 40_000);
+    expect(now.isReconnecting).toBe(false);
+    cleanup();
+    endAll();
+    await daemon.stop();
+  }, 60_000);
+
+  it('says what is wrong, to who sees and to who listens', async () => {
+    const daemon = await Daemon.start();
+    let error: string | null = null;
+    function Page() {
+      error = useWebSocketConnection('no.real.token').error;
+      return <ConnectionStatusIndicator />;
+    }
+    page(serviceAt(daemon), <Page />);
+    await shown(() => error !== null, 'it was refused');
+    expect(error).toBe('Invalid or expired token');
+    await shown(() => screen.getByRole('status').dataset.tone === 'bad');
+    expect(screen.getByRole('status').textContent).toContain('Invalid or expired token');
+    cleanup();
+    endAll();
+    await daemon.stop();
+  });
+
+  it('is a button when it does something, and none when not', async () => {
+    const daemon = await Daemon.start();
+    const clicked = vi.fn();
+    const { show } = page(serviceAt(daemon), <ConnectionStatusIndicator onClick={clicked} />);
+    fireEvent.click(screen.getByRole('button', { name: 'Disconnected' }));
+    expect(clicked).toHaveBeenCalledOnce();
+    show(<ConnectionStatusIndicator />);
+    expect(screen.queryByRole('button')).toBeNull();
+    expect(screen.getByRole('status').title).toBe('Disconnected');
+    await daemon.stop();
+  });
+});

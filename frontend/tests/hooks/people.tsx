@@ -1,0 +1,73 @@
+/** People at a real daemon: those whose page is shown by React, and one who only looks on. */
+import { act, render } from '@testing-library/react';
+import { StrictMode, type ReactNode } from 'react';
+import { io, type Socket } from 'socket.io-client';
+import { ConnectionContext } from '../../src/hooks/useWebSocket';
+import { WebSocketService } from '../../src/services/webSocketService';
+import { until, type Daemon } from '../daemon';
+
+const ends: (() => void)[] = [];
+
+/** End what has been begun by the functions below. */
+export function endAll(): void {
+  ends.splice(0).forEach((end) => {
+    end();
+  });
+}
+
+/** Somebody's service; it is not connected yet. */
+export function serviceAt(daemon: Daemon): WebSocketService {
+  const service = new WebSocketService({ url: daemon.url });
+  ends.push(() => {
+    service.destroy();
+  });
+  return service;
+}
+
+/** A page, rendered as strictly as React can. */
+export function page(service: WebSocketService, content: ReactNode) {
+  const wrapped = (inner: ReactNode) => (
+    <StrictMode>
+      <ConnectionContext.Provider value={service}>{inner}</ConnectionContext.Provider>
+    </StrictMode>
+  );
+  const { rerender, unmount, container } = render(wrapped(content));
+  return {
+    container,
+    unmount,
+    show: (inner: ReactNode) => {
+      rerender(wrapped(inner));
+    },
+  };
+}
+
+/** Wait, while React shows what happens. */
+export async function shown(isTrue: () => boolean, what?: string, withinMs?: number) {
+  await act(() => until(isTrue, what, withinMs));
+}
+
+/** Somebody in a room who writes down who comes and goes. */
+export async function watcher(daemon: Daemon, roomId: string, user = 'watcher') {
+  const socket: Socket = io(daemon.url, {
+    auth: { token: await daemon.token(user) },
+    forceNew: true,
+    reconnection: false,
+  });
+  ends.push(() => {
+    socket.disconnect();
+  });
+  const seen: string[] = [];
+  const note = (event: string) => {
+    socket.on(event, ({ user_id }: { user_id: string }) => {
+      if (user_id !== user) {
+        seen.push(`${event} ${user_id}`);
+      }
+    });
+  };
+  ['user_joined', 'user_left'].forEach(note);
+  let isIn = false;
+  socket.on('authenticated', () => socket.emit('join_room', { room_id: roomId }));
+  socket.on('room_joined', () => (isIn = true));
+  await until(() => isIn, `${user} is in ${roomId}`);
+  return { seen, socket };
+}
