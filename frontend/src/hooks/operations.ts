@@ -26,6 +26,7 @@ export class Operations {
   #count = 0;
   /** The text as it has been told; null before there was one. */
   #told: string | null = null;
+  #isBehind = true;
   readonly #listeners = new Set<() => void>();
 
   constructor(private readonly shared: SharedSong) {}
@@ -40,11 +41,12 @@ export class Operations {
         this.#changed(change);
       }),
       song.subscribe(() => {
-        this.#acknowledged();
+        this.#refreshed();
       }),
       release,
     ];
-    this.#catchUp();
+    this.#isBehind = true;
+    this.#refreshed();
     return () => {
       this.#listeners.delete(listener);
       unsubscribes.forEach((unsubscribe) => {
@@ -79,27 +81,34 @@ export class Operations {
   }
 
   #changed({ operation, origin }: TextChange): void {
-    const { text } = this.shared.getSnapshot();
-    const isFirst = this.#told === null && origin === 'reset';
-    this.#told = text;
-    if (!isFirst && !(this.#isSending && origin === 'local')) {
+    if (this.#isBehind && (this.#told !== null || origin === 'reset')) {
+      this.#catchUp();
+    } else if (!(this.#isSending && origin === 'local')) {
       this.#deliver(toWire(operation));
+    }
+    this.#isBehind = false;
+    this.#told = this.shared.getSnapshot().text;
+  }
+
+  #refreshed(): void {
+    const { state, unsent } = this.shared.getSnapshot();
+    if (this.#isBehind && state !== 'loading') {
+      this.#catchUp();
+    }
+    const { operations, pendingOperations } = this.#delivery;
+    if (pendingOperations.length > 0 && unsent === 0) {
+      this.#tell({ operations, pendingOperations: [] });
     }
   }
 
   /** What has changed while nobody listened comes as one difference. */
   #catchUp(): void {
-    const { state, text } = this.shared.getSnapshot();
-    if (this.#told !== null && this.#told !== text) {
-      this.#deliver(toWire(diff(this.#told, text)));
-    }
-    this.#told = state === 'loading' ? this.#told : text;
-  }
-
-  #acknowledged(): void {
-    const { operations, pendingOperations } = this.#delivery;
-    if (pendingOperations.length > 0 && this.shared.getSnapshot().unsent === 0) {
-      this.#tell({ operations, pendingOperations: [] });
+    const { text } = this.shared.getSnapshot();
+    const told = this.#told;
+    this.#isBehind = false;
+    this.#told = text;
+    if (told !== null) {
+      this.#deliver(toWire(diff(told, text)));
     }
   }
 

@@ -98,7 +98,13 @@ describe('a room', () => {
       const { song, text, setText } = useSongDocument(roomId);
       songs.push(song);
       return (
-        <textarea title={name} value={text} onChange={(event) => { setText(event.target.value); }} />
+        <textarea
+          title={name}
+          value={text}
+          onChange={(event) => {
+            setText(event.target.value);
+          }}
+        />
       );
     }
     function Page() {

@@ -1,0 +1,55 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { sharedSong } from '../src/sharedSong';
+import { MemoryRooms } from './memoryRooms';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('a shared song', () => {
+  it('is one for each room of a service, and is not opened by being asked for', () => {
+    const rooms = new MemoryRooms();
+    expect(sharedSong(rooms, 'a')).toBe(sharedSong(rooms, 'a'));
+    expect(sharedSong(rooms, 'a')).not.toBe(sharedSong(rooms, 'b'));
+    expect(sharedSong(rooms, 'a')).not.toBe(sharedSong(new MemoryRooms(), 'a'));
+    expect(rooms.users).toEqual([]);
+    expect(sharedSong(rooms, 'a').getSnapshot().state).toBe('loading');
+    expect(sharedSong(rooms, 'a').getSnapshot()).toBe(sharedSong(rooms, 'a').getSnapshot());
+  });
+
+  it('is opened for the first, and closed a moment after the last has gone', () => {
+    const rooms = new MemoryRooms();
+    const shared = sharedSong(rooms, 'song');
+    const one = shared.hold();
+    const other = shared.hold();
+    expect(one.song).toBe(other.song);
+    one.release();
+    one.release(); // to say it twice is to say it once
+    vi.advanceTimersByTime(5000);
+    expect([rooms.users.length, rooms.released]).toEqual([1, 0]);
+    other.release();
+    vi.advanceTimersByTime(999);
+    expect(rooms.released).toBe(0);
+    vi.advanceTimersByTime(1);
+    expect(rooms.released).toBe(1);
+    expect(shared.song).toBeNull();
+  });
+
+  it('is kept when somebody comes back within that moment, and opened anew after it', () => {
+    const rooms = new MemoryRooms();
+    const shared = sharedSong(rooms, 'song');
+    const first = shared.hold();
+    first.release();
+    vi.advanceTimersByTime(500);
+    const second = shared.hold();
+    vi.advanceTimersByTime(5000);
+    expect(second.song).toBe(first.song);
+    second.release();
+    vi.advanceTimersByTime(1000);
+    expect(shared.hold().song).not.toBe(first.song);
+    expect(rooms.users.length).toBe(2);
+  });
+});
