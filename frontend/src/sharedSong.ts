@@ -1,5 +1,5 @@
 import { openSong } from './song';
-import type { Rooms, Song, SongSnapshot, Unsubscribe } from './types';
+import { RealtimeError, type Rooms, type Song, type SongSnapshot, type Unsubscribe } from './types';
 
 /** A song is kept so long after the last has let go: who only moves on the page does not leave. */
 const KEPT_MS = 1000;
@@ -9,7 +9,7 @@ export class SharedSong {
   #song: Song | null = null;
   #holders = 0;
   #closing: ReturnType<typeof setTimeout> | undefined;
-  readonly #unopened: SongSnapshot;
+  #unopened: SongSnapshot;
 
   constructor(
     private readonly rooms: Rooms,
@@ -27,15 +27,31 @@ export class SharedSong {
 
   /** Hold the song, and be told when its snapshot has changed. */
   readonly subscribe = (listener: () => void): Unsubscribe => {
-    const { song, release } = this.hold();
-    const unsubscribe = song.subscribe(listener);
+    const held = this.holdIfPossible();
+    if (!held) {
+      return () => undefined;
+    }
+    const unsubscribe = held.song.subscribe(listener);
     return () => {
       unsubscribe();
-      release();
+      held.release();
     };
   };
 
-  /** Keep the song open until it is released. */
+  /** As `hold`; null for a room that there cannot be, and then the snapshot says why. */
+  holdIfPossible(): { song: Song; release: Unsubscribe } | null {
+    try {
+      return this.hold();
+    } catch (error) {
+      if (!(error instanceof RealtimeError)) {
+        throw error;
+      }
+      this.#unopened = { ...unopened(this.roomId), state: 'refused', error };
+      return null;
+    }
+  }
+
+  /** Keep the song open until it is released; throws for a room that there cannot be. */
   hold(): { song: Song; release: Unsubscribe } {
     clearTimeout(this.#closing);
     this.#song ??= openSong(this.rooms, this.roomId);

@@ -5,9 +5,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = path.join(import.meta.dirname, '../..');
 const PYTHON_BIN = path.resolve(process.env.PYTHON_BIN ?? path.join(ROOT, '.venv/bin'));
 const SECRET = randomBytes(48).toString('base64url');
 const TOKEN_LASTS_S = 3600;

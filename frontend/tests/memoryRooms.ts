@@ -15,6 +15,7 @@ export class MemoryRooms implements Rooms {
         this.requests.push({ event, payload });
         return new Promise(() => undefined);
       },
+      rejoin: () => undefined,
       moveCursor: () => undefined,
       release: () => {
         this.released += 1;

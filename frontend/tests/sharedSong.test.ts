@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sharedSong } from '../src/sharedSong';
+import { RealtimeError } from '../src/types';
 import { MemoryRooms } from './memoryRooms';
 
 beforeEach(() => {
@@ -51,5 +52,17 @@ describe('a shared song', () => {
     vi.advanceTimersByTime(1000);
     expect(shared.hold().song).not.toBe(first.song);
     expect(rooms.users.length).toBe(2);
+  });
+
+  it('of a room that there cannot be is refused, and troubles nobody', () => {
+    const rooms = new MemoryRooms();
+    const error = new RealtimeError('invalid_room', 'Invalid room ID');
+    vi.spyOn(rooms, 'hold').mockImplementation(() => {
+      throw error;
+    });
+    const shared = sharedSong(rooms, 'no room!');
+    shared.subscribe(() => undefined)();
+    expect(shared.getSnapshot()).toMatchObject({ state: 'refused', error });
+    expect(() => shared.hold()).toThrow(error);
   });
 });

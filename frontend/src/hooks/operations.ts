@@ -34,8 +34,12 @@ export class Operations {
   readonly getSnapshot = (): Delivery => this.#delivery;
 
   readonly subscribe = (listener: () => void): Unsubscribe => {
+    const held = this.shared.holdIfPossible();
+    if (!held) {
+      return () => undefined;
+    }
+    const { song, release } = held;
     this.#listeners.add(listener);
-    const { song, release } = this.shared.hold();
     const unsubscribes = [
       song.onChange((change) => {
         this.#changed(change);
