@@ -52,7 +52,8 @@ describe('the indicator', () => {
       useWebSocketConnection(token);
       return <ConnectionStatusIndicator showDetails className="mine" />;
     }
-    const token = await daemon.token('ada');
+    // A daemon for demonstrations knows only the tokens that it has given since its start.
+    const token = () => daemon.token('ada');
     const status = () => screen.getByRole('status');
     const { show } = page(service, <Page token={null} />);
     expect(status().textContent).toBe('Disconnected');

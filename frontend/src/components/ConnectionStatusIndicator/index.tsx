@@ -16,7 +16,7 @@ export function ConnectionStatusIndicator({
   className = '',
   onClick,
 }: ConnectionStatusIndicatorProps) {
-  const { status, kind, tone, statusText, latency, retryCount, lastError, isReconnecting } =
+  const { kind, tone, statusText, latency, retryCount, lastError, isReconnecting } =
     useConnectionIndicator();
   const errorId = useId();
   const isConnected = kind === 'connected' || kind === 'slow';
@@ -24,9 +24,8 @@ export function ConnectionStatusIndicator({
   const figure = isReconnecting
     ? retryCount > 0 && `attempt ${retryCount}`
     : isConnected && latency !== null && `${Math.round(latency)} ms`;
-  // That the link is lost is said already.
-  const isWorse = !isConnected && status.error?.code !== 'connection_lost';
-  const problem = isWorse ? lastError : null;
+  // Why it is tried again is not for people.
+  const problem = tone === 'bad' || kind === 'authenticating' ? lastError : null;
   const pill = `chordme-connection-pill${showDetails ? '' : ' chordme-connection-pill-small'}`;
   const title = [statusText, figure, problem].filter(Boolean).join(' · ');
   const content = (
