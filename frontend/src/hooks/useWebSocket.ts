@@ -7,10 +7,20 @@ import {
   useState,
   useSyncExternalStore,
 } from 'react';
-import type { CursorPosition, FlatOperation, RemoteCursor, Token, Unsubscribe } from '../types';
+import type { RoomInfo, WebSocketMessage } from '../services/webSocketService';
+import type {
+  CursorPosition,
+  FlatOperation,
+  Participant,
+  Permission,
+  RemoteCursor,
+  RoomMessage,
+  Token,
+  Unsubscribe,
+} from '../types';
 import { useWebSocketConnection } from './connection';
 import { useConnectionIndicator } from './indicator';
-import { Operations, type DeliveredOperation, type Delivery } from './operations';
+import { Operations, type Delivery } from './operations';
 import { songActions, useSharedSong } from './songs';
 
 export { ConnectionContext, useWebSocketConnection, type Connection } from './connection';
@@ -41,26 +51,46 @@ export function useWebSocketRoom(roomId?: string | null, { autoJoin = true } = {
   }, []);
   const sendMessage = useMemo(() => songActions(shared).sendMessage, [shared]);
   const roomInfo = useMemo(
-    () =>
-      currentRoom === null
-        ? null
-        : { id: currentRoom, participantCount: participants.length, participants, permission },
+    () => (currentRoom === null ? null : infoOf(currentRoom, participants, permission)),
     [currentRoom, participants, permission],
   );
+  const told = useMemo(() => messages.map(messageOf), [messages]);
+  const users = useMemo(() => participants.map(({ user_id }) => user_id), [participants]);
   return {
     /** The room that was asked for, joined or not yet. */
     heldRoom,
     /** The room once it is joined. */
     currentRoom,
     roomInfo,
-    participants,
-    messages,
+    /** Who is there; their names are in `roomInfo`. */
+    participants: users,
+    messages: told,
     permission,
     error,
     sendMessage,
     joinRoom,
     leaveRoom,
   };
+}
+
+function infoOf(
+  id: string,
+  participants: readonly Participant[],
+  permission: Permission | null,
+): RoomInfo {
+  return {
+    id,
+    participantCount: participants.length,
+    participants: participants.map(({ user_id, name }) => ({
+      id: user_id,
+      ...(name !== undefined && { name }),
+    })),
+    permission,
+  };
+}
+
+function messageOf({ room_id, user_id, message, timestamp }: RoomMessage): WebSocketMessage {
+  return { type: 'room_message', data: message, timestamp, userId: user_id, roomId: room_id };
 }
 
 const NOTHING: Delivery = { operations: [], pendingOperations: [] };
@@ -154,7 +184,3 @@ export function useWebSocket({
     sendCursorUpdate: collaboration.sendCursorUpdate,
   };
 }
-
-export type RoomState = ReturnType<typeof useWebSocketRoom>;
-export type CollaborationState = ReturnType<typeof useWebSocketCollaboration>;
-export type AppliedOperation = DeliveredOperation;

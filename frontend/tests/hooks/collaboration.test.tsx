@@ -26,7 +26,7 @@ type All = ReturnType<typeof useWebSocket>;
 /** A page that keeps a text of its own, as ChordMe's does: what comes is applied in an effect. */
 async function editor(user: string, roomId: string) {
   const now: Partial<All> & { text: string; seen: string[] } = { text: '', seen: [] };
-  const token = await daemon.token(user);
+  const token = daemon.token(user);
   function Editor() {
     const all = useWebSocket({ roomId, token, autoJoinRoom: true });
     const { operations } = all.collaboration;
@@ -117,7 +117,7 @@ describe('a song', () => {
       ['bo', bo],
     ] as const) {
       const service = serviceAt(daemon);
-      service.authenticate(await daemon.token(user));
+      service.authenticate(daemon.token(user));
       page(service, <Song now={now ?? {}} />);
     }
     await shown(() => ada?.state === 'live' && bo?.state === 'live', 'both are there');

@@ -52,8 +52,7 @@ describe('the indicator', () => {
       useWebSocketConnection(token);
       return <ConnectionStatusIndicator showDetails className="mine" />;
     }
-    // A daemon for demonstrations knows only the tokens that it has given since its start.
-    const token = () => daemon.token('ada');
+    const token = daemon.token('ada');
     const status = () => screen.getByRole('status');
     const { show } = page(service, <Page token={null} />);
     expect(status().textContent).toBe('Disconnected');

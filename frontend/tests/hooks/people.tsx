@@ -1,5 +1,5 @@
 /** People at a real daemon: those whose page is shown by React, and one who only looks on. */
-import { act, render } from '@testing-library/react';
+import { render, waitFor } from '@testing-library/react';
 import { StrictMode, type ReactNode } from 'react';
 import { io, type Socket } from 'socket.io-client';
 import { ConnectionContext } from '../../src/hooks/useWebSocket';
@@ -42,14 +42,19 @@ export function page(service: WebSocketService, content: ReactNode) {
 }
 
 /** Wait, while React shows what happens. */
-export async function shown(isTrue: () => boolean, what?: string, withinMs?: number) {
-  await act(() => until(isTrue, what, withinMs));
+export async function shown(isTrue: () => boolean, what = String(isTrue), withinMs = 10_000) {
+  const look = () => {
+    if (!isTrue()) {
+      throw new Error(`not within ${withinMs} ms: ${what}`);
+    }
+  };
+  await waitFor(look, { timeout: withinMs, interval: 10 });
 }
 
 /** Somebody in a room who writes down who comes and goes. */
 export async function watcher(daemon: Daemon, roomId: string, user = 'watcher') {
   const socket: Socket = io(daemon.url, {
-    auth: { token: await daemon.token(user) },
+    auth: { token: daemon.token(user) },
     forceNew: true,
     reconnection: false,
   });
