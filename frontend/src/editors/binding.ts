@@ -76,6 +76,9 @@ export class Binding {
     }
     this.#echoes = this.#busy = true;
     try {
+      if (hasHalfCharacter(operation)) {
+        throw new RangeError('There is half a character in it');
+      }
       this.song.edit(forSong);
     } catch {
       this.#resync(); // the song does not take it: the editor gets back what was there
@@ -185,4 +188,9 @@ export class Binding {
 /** Whether edits are of use, as far as is known. */
 export function canEdit({ state, permission }: SongSnapshot): boolean {
   return state !== 'loading' && state !== 'refused' && permission !== 'read';
+}
+
+/** Whether a surrogate stands alone in what is put in: no text can have that. */
+function hasHalfCharacter(operation: Operation): boolean {
+  return operation.some((part) => typeof part === 'string' && /\p{Surrogate}/u.test(part));
 }

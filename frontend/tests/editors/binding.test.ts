@@ -108,6 +108,16 @@ describe('an editor and its song', () => {
     expect(editor.shown).toBe('> aXb');
   });
 
+  it('no character is ever cut in two: who tries gets back what was there', async () => {
+    const song = new MemorySong('a😀b');
+    const editor = new PlainEditor(song, 'a😀b');
+    editor.type(2, 2, 'x');
+    await Promise.resolve();
+    expect([editor.shown, song.text, song.edits]).toEqual(['a😀b', 'a😀b', []]);
+    editor.type(2, 3, '\uDE01'); // which only makes it another one
+    expect([editor.shown, song.text]).toEqual(['a😁b', 'a😁b']);
+  });
+
   it('a closed one is told nothing more', async () => {
     const song = new MemorySong('ab');
     const editor = new PlainEditor(song, 'ab');

@@ -59,13 +59,13 @@ function fieldOf(song: Song): HTMLTextAreaElement {
   return element;
 }
 
-/** Type at a place that exists, as a person does. */
+/** Type behind so many characters, as a person does. */
 function typeInto(target: EditorView | HTMLTextAreaElement, at: number, text: string): void {
+  const shown = target instanceof EditorView ? target.state.doc.toString() : target.value;
+  const from = Array.from(shown).slice(0, at).join('').length;
   if (target instanceof EditorView) {
-    const from = Math.min(at, target.state.doc.length);
     target.dispatch({ changes: { from, insert: text } });
   } else {
-    const from = Math.min(at, target.value.length);
     target.value = target.value.slice(0, from) + text + target.value.slice(from);
     target.setSelectionRange(from + text.length, from + text.length);
     target.dispatchEvent(new InputEvent('input'));
