@@ -8,7 +8,7 @@
  * - A composition that has changed nothing yet holds nothing up (a phone begins one wherever the
  *   cursor is put), and one that rests does so no longer than RESTS_AFTER_MS.
  */
-import { apply, compose, diff, transform, transformIndex } from '../ot';
+import { apply, compose, cross, diff, transformIndex } from '../ot';
 import type {
   Operation,
   RemoteCursor,
@@ -67,8 +67,8 @@ export class Binding {
   /** The person has edited the text shown. */
   edited(changes: readonly Change[]): void {
     const operation = this.#lines.operation(changes);
-    const forSong = transform(operation, this.#waiting, true);
-    this.#waiting = transform(this.#waiting, operation, false);
+    const [forSong, waiting] = cross(operation, this.#waiting, true);
+    this.#waiting = waiting;
     this.#lines = new LineEnds(apply(this.#lines.text, operation));
     if (this.#composition !== 'none') {
       this.#composition = 'changed';

@@ -1,5 +1,5 @@
 /** A song in a plain `<textarea>`. */
-import { transformIndex } from '../ot';
+import { canonical, transformSelection } from '../ot';
 import type { Component, Song, TextChange, Unsubscribe } from '../types';
 import { Binding, canEdit, type Editor } from './binding';
 import { endOf, type Change } from './lineEnds';
@@ -163,11 +163,10 @@ function selectionAfter(changes: readonly Change[], start: number, end: number):
   const parts: Component[] = [];
   let at = 0;
   for (const { from, to, insert } of changes) {
-    parts.push(...[from - at, insert, from - to].filter(Boolean));
+    parts.push(from - at, insert, from - to);
     at = to;
   }
-  const place = transformIndex(start, parts, start < end);
-  return [place, Math.max(place, transformIndex(end, parts))];
+  return transformSelection(start, end, canonical(parts));
 }
 
 /** Binds a text field to a song, until it is told to let go. The song stays open. */

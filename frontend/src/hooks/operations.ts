@@ -1,17 +1,22 @@
-import { diff, fromWire, toWire } from '../ot';
+import { diff, toWire } from '../ot';
+import {
+  FlatOperations,
+  type CollaborationOperation,
+  type SentOperation,
+} from '../services/flatOperations';
 import type { SharedSong } from '../sharedSong';
-import type { FlatOperation, TextChange, Unsubscribe } from '../types';
-
-export type DeliveredOperation = FlatOperation & { id: string; timestamp: number };
+import type { RealtimeError, Unsubscribe } from '../types';
 
 export interface Delivery {
   /** What has come since the last that was delivered. */
-  readonly operations: readonly DeliveredOperation[];
+  readonly operations: readonly CollaborationOperation[];
   /** The ids of own operations that the daemon has not acknowledged. */
   readonly pendingOperations: readonly string[];
+  /** Why the last that was sent is none. */
+  readonly error: RealtimeError | null;
 }
 
-const NOTHING: Delivery = { operations: [], pendingOperations: [] };
+export const NOTHING_DELIVERED: Delivery = { operations: [], pendingOperations: [], error: null };
 
 /**
  * The flat operations that a component of its own text has to apply, each delivered once.
@@ -20,13 +25,14 @@ const NOTHING: Delivery = { operations: [], pendingOperations: [] };
  * it: it is where the component begins.
  */
 export class Operations {
-  #delivery = NOTHING;
+  #delivery = NOTHING_DELIVERED;
   #isDelivered = true;
-  #isSending = false;
   #count = 0;
   /** The text as it has been told; null before there was one. */
   #told: string | null = null;
+  /** What has changed while nobody listened is not told yet. */
   #isBehind = true;
+  #flat: FlatOperations | null = null;
   readonly #listeners = new Set<() => void>();
 
   constructor(private readonly shared: SharedSong) {}
@@ -40,19 +46,32 @@ export class Operations {
     }
     const { song, release } = held;
     this.#listeners.add(listener);
+    this.#isBehind = true;
+    const flat = new FlatOperations(song, {
+      updates: () => [],
+      told: (operation) => {
+        this.#deliver([{ ...operation, id: this.#nextId() }]);
+      },
+      failed: (error) => {
+        this.#tell({ error });
+      },
+    });
+    this.#flat = flat;
     const unsubscribes = [
-      song.onChange((change) => {
-        this.#changed(change);
+      song.onChange(() => {
+        if (!this.#isBehind) {
+          this.#told = this.shared.getSnapshot().text;
+        }
       }),
       song.subscribe(() => {
         this.#refreshed();
       }),
       release,
     ];
-    this.#isBehind = true;
     this.#refreshed();
     return () => {
       this.#listeners.delete(listener);
+      flat.close();
       unsubscribes.forEach((unsubscribe) => {
         unsubscribe();
       });
@@ -60,74 +79,54 @@ export class Operations {
   };
 
   /** These operations have been shown to the component: the next begin anew. */
-  delivered(operations: readonly DeliveredOperation[]): void {
+  delivered(operations: readonly CollaborationOperation[]): void {
     this.#isDelivered ||= operations === this.#delivery.operations;
   }
 
-  /** Edit the song as the component has already edited its own text. */
-  send(operation: FlatOperation | readonly FlatOperation[]): string {
-    const { song } = this.shared;
-    if (!song) {
-      throw new Error(`The song ${this.shared.roomId} is not open`);
-    }
-    const id = this.#nextId();
-    this.#isSending = true;
-    try {
-      song.edit(fromWire(Array.isArray(operation) ? operation : [operation]));
-    } finally {
-      this.#isSending = false;
-    }
-    if (song.getSnapshot().unsent > 0) {
-      const { operations, pendingOperations } = this.#delivery;
-      this.#tell({ operations, pendingOperations: [...pendingOperations, id] });
-    }
+  /** Edit the song as the component has already edited its own text; returns the edit's id. */
+  send(operation: SentOperation): string {
+    const id = operation.id ?? this.#nextId();
+    this.#tell({ pendingOperations: [...this.#delivery.pendingOperations, id], error: null });
+    this.#flat?.send({ ...operation, id });
+    this.#refreshed();
     return id;
   }
 
-  #changed({ operation, origin }: TextChange): void {
-    if (this.#isBehind && (this.#told !== null || origin === 'reset')) {
-      this.#catchUp();
-    } else if (!(this.#isSending && origin === 'local')) {
-      this.#deliver(toWire(operation));
-    }
-    this.#isBehind = false;
-    this.#told = this.shared.getSnapshot().text;
-  }
-
   #refreshed(): void {
-    const { state, unsent } = this.shared.getSnapshot();
-    if (this.#isBehind && state !== 'loading') {
-      this.#catchUp();
+    const { state, unsent, text } = this.shared.getSnapshot();
+    if (state === 'loading') {
+      return;
     }
-    const { operations, pendingOperations } = this.#delivery;
-    if (pendingOperations.length > 0 && unsent === 0) {
-      this.#tell({ operations, pendingOperations: [] });
+    if (this.#isBehind) {
+      this.#catchUp(text);
+    }
+    if (unsent === 0 && this.#delivery.pendingOperations.length > 0) {
+      this.#tell({ pendingOperations: [] });
     }
   }
 
   /** What has changed while nobody listened comes as one difference. */
-  #catchUp(): void {
-    const { text } = this.shared.getSnapshot();
+  #catchUp(text: string): void {
     const told = this.#told;
     this.#isBehind = false;
     this.#told = text;
     if (told !== null) {
-      this.#deliver(toWire(diff(told, text)));
+      const { roomId, revision } = this.shared.getSnapshot();
+      const rest = { roomId, revision, userId: null, timestamp: Date.now() };
+      this.#deliver(
+        toWire(diff(told, text)).flatMap((flat) =>
+          flat.type === 'retain' ? [] : [{ ...flat, ...rest, id: this.#nextId() }],
+        ),
+      );
     }
   }
 
-  #deliver(flat: readonly FlatOperation[]): void {
-    if (flat.length === 0) {
-      return;
+  #deliver(fresh: readonly CollaborationOperation[]): void {
+    if (fresh.length > 0) {
+      const operations = this.#isDelivered ? fresh : [...this.#delivery.operations, ...fresh];
+      this.#isDelivered = false;
+      this.#tell({ operations });
     }
-    const timestamp = Date.now();
-    const fresh = flat.map((one) => ({ ...one, id: this.#nextId(), timestamp }));
-    const { operations, pendingOperations } = this.#delivery;
-    this.#tell({
-      operations: this.#isDelivered ? fresh : [...operations, ...fresh],
-      pendingOperations,
-    });
-    this.#isDelivered = false;
   }
 
   #nextId(): string {
@@ -135,8 +134,8 @@ export class Operations {
     return `${this.shared.roomId}-${this.#count}`;
   }
 
-  #tell(delivery: Delivery): void {
-    this.#delivery = delivery;
+  #tell(news: Partial<Delivery>): void {
+    this.#delivery = { ...this.#delivery, ...news };
     this.#listeners.forEach((listener) => {
       listener();
     });

@@ -7,10 +7,10 @@ import {
   useState,
   useSyncExternalStore,
 } from 'react';
+import type { SentOperation } from '../services/flatOperations';
 import type { RoomInfo, WebSocketMessage } from '../services/webSocketService';
 import type {
   CursorPosition,
-  FlatOperation,
   Participant,
   Permission,
   RemoteCursor,
@@ -20,12 +20,11 @@ import type {
 } from '../types';
 import { useWebSocketConnection } from './connection';
 import { useConnectionIndicator } from './indicator';
-import { Operations, type Delivery } from './operations';
+import { NOTHING_DELIVERED, Operations } from './operations';
 import { songActions, useSharedSong } from './songs';
 
 export { ConnectionContext, useWebSocketConnection, type Connection } from './connection';
 export { useConnectionIndicator, type IndicatorKind, type IndicatorTone } from './indicator';
-export type { DeliveredOperation } from './operations';
 export { useSongDocument } from './songs';
 
 /** On a server nothing is laid out, and React 18 would say so. */
@@ -93,8 +92,7 @@ function messageOf({ room_id, user_id, message, timestamp }: RoomMessage): WebSo
   return { type: 'room_message', data: message, timestamp, userId: user_id, roomId: room_id };
 }
 
-const NOTHING: Delivery = { operations: [], pendingOperations: [] };
-const getNothing = () => NOTHING;
+const getNothing = () => NOTHING_DELIVERED;
 const neverTold = (): Unsubscribe => () => undefined;
 
 /**
@@ -107,7 +105,7 @@ export function useWebSocketCollaboration(roomId?: string | null) {
   const [shared, snapshot] = useSharedSong(roomId);
   const feed = useMemo(() => shared && new Operations(shared), [shared]);
   const getDelivery = feed?.getSnapshot ?? getNothing;
-  const { operations, pendingOperations } = useSyncExternalStore(
+  const { operations, pendingOperations, error } = useSyncExternalStore(
     feed?.subscribe ?? neverTold,
     getDelivery,
     getDelivery,
@@ -116,10 +114,7 @@ export function useWebSocketCollaboration(roomId?: string | null) {
     feed?.delivered(operations);
   }, [feed, operations]);
   const cursors = useMemo(() => snapshot.cursors.map(flatCursor), [snapshot.cursors]);
-  const sendOperation = useCallback(
-    (operation: FlatOperation | readonly FlatOperation[]) => feed?.send(operation),
-    [feed],
-  );
+  const sendOperation = useCallback((operation: SentOperation) => feed?.send(operation), [feed]);
   const sendCursorUpdate = useCallback(
     (position: CursorPosition) => {
       const offset = offsetOf(position, shared?.getSnapshot().text ?? '');
@@ -136,7 +131,8 @@ export function useWebSocketCollaboration(roomId?: string | null) {
     /** The text of the song as it is now, own edits included. */
     text: snapshot.text,
     permission: snapshot.permission,
-    error: snapshot.error,
+    /** Why an operation was not taken, or none can be. */
+    error: error ?? snapshot.error,
     sendOperation,
     sendCursorUpdate,
   };

@@ -10,7 +10,11 @@ function begun(text = 'abc') {
   const end = operations.subscribe(() => undefined);
   rooms.join(text);
   const told = () =>
-    operations.getSnapshot().operations.map((one) => ({ ...one, id: 0, timestamp: 0 }));
+    operations.getSnapshot().operations.map(({ type, position, content }) => ({
+      type,
+      position,
+      content,
+    }));
   return { rooms, shared, operations, end, told };
 }
 
@@ -18,8 +22,6 @@ const insert = (position: number, content: string) => ({
   type: 'insert' as const,
   position,
   content,
-  id: 0,
-  timestamp: 0,
 });
 
 describe('what a component of its own text is told', () => {
@@ -91,10 +93,24 @@ describe('what a component of its own text is told', () => {
     expect(told()).toEqual([insert(0, 'x')]);
   });
 
-  it('a song that is not open takes nothing', () => {
-    const operations = new Operations(sharedSong(new MemoryRooms(), 'song'));
-    expect(() => operations.send({ type: 'insert', position: 0, content: 'a' })).toThrow(
-      'not open',
-    );
+  it('waits with what is sent until the text is there', () => {
+    const rooms = new MemoryRooms();
+    const shared = sharedSong(rooms, 'song');
+    const operations = new Operations(shared);
+    operations.subscribe(() => undefined);
+    operations.send({ type: 'insert', position: 3, content: 'd' });
+    rooms.join('abc');
+    expect(shared.getSnapshot().text).toBe('abcd');
+    expect(operations.getSnapshot().operations).toEqual([]);
+  });
+
+  it('what is no operation is told, and changes nothing', () => {
+    const { operations, shared } = begun();
+    operations.send({ type: 'format', position: 0, length: 1 });
+    expect(operations.getSnapshot().error?.code).toBe('invalid_operation');
+    expect(operations.getSnapshot().pendingOperations).toEqual([]);
+    operations.send({ type: 'retain' });
+    expect(operations.getSnapshot().error).toBeNull();
+    expect(shared.getSnapshot().text).toBe('abc');
   });
 });
