@@ -304,7 +304,8 @@ function count(value: unknown): number {
   return value as number;
 }
 
-function whole(text: string): string {
+/** A text; throws an OperationError if there is half a surrogate pair in it. */
+export function whole(text: string): string {
   if (HALF_PAIR.test(text)) throw new OperationError('There is half a surrogate pair in it');
   return text;
 }
