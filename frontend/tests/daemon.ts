@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 import path from 'node:path';
 
@@ -132,11 +133,15 @@ export class Daemon {
     if (child.exitCode !== null || child.signalCode !== null) {
       throw new Error(`the daemon did not start:\n${this.output}`);
     }
-    try {
-      return (await fetch(`${this.url}/api/v1/health`)).ok;
-    } catch {
-      return false;
-    }
+    // The `fetch` of a page in a test says aloud what fails.
+    return new Promise((resolve) => {
+      get(`${this.url}/api/v1/health`, (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      }).on('error', () => {
+        resolve(false);
+      });
+    });
   }
 
   private async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -1,5 +1,4 @@
 // @vitest-environment happy-dom
-// @vitest-environment-options { "settings": { "fetch": { "disableSameOriginPolicy": true } } }
 import { EditorState } from '@codemirror/state';
 import { EditorView } from '@codemirror/view';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
