@@ -6,6 +6,7 @@
  * and what else happens to it is told as flat operations that fit it.
  */
 
+import { deletion, insertion, toWire } from '../ot';
 import {
   RealtimeError,
   type CollaborationUpdate,
@@ -116,7 +117,8 @@ export class FlatOperations {
     const { roomId } = this.song;
     const { revision } = this.song.getSnapshot();
     const author = origin === 'remote' ? this.author() : null;
-    for (const flat of flattened(operation)) {
+    for (const flat of toWire(operation)) {
+      if (flat.type === 'retain') continue;
       this.told += 1;
       this.user.told({
         ...flat,
@@ -160,27 +162,7 @@ function flatOperation({ type, position, content, length }: SentOperation): Flat
 function clamped(flat: FlatOperation, textLength: number): Operation {
   if (flat.type === 'retain') return [];
   const position = Math.min(flat.position, textLength);
-  const keep = position > 0 ? [position] : [];
-  if (flat.type === 'insert') return [...keep, flat.content];
+  if (flat.type === 'insert') return insertion(position, flat.content);
   const length = Math.min(flat.length, textLength - position);
-  return length > 0 ? [...keep, -length] : [];
-}
-
-type Flat = Pick<CollaborationOperation, 'type' | 'position' | 'content' | 'length'>;
-
-/** The parts of an operation, each in the text that the one before has made. */
-function flattened(operation: Operation): Flat[] {
-  const parts: Flat[] = [];
-  let position = 0;
-  for (const component of operation) {
-    if (typeof component === 'string') {
-      parts.push({ type: 'insert', position, content: component });
-      position += component.length;
-    } else if (component < 0) {
-      parts.push({ type: 'delete', position, length: -component });
-    } else {
-      position += component;
-    }
-  }
-  return parts;
+  return length > 0 ? deletion(position, length) : [];
 }

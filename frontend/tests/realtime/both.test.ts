@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { createRealtime } from '../../src/realtime/createRealtime';
 import type { SongStore, StoredSong } from '../../src/realtime/store';
@@ -8,27 +8,17 @@ import { WebSocketService } from '../../src/services/webSocketService';
 import type { Song } from '../../src/types';
 import { Daemon, until } from '../daemon';
 import { Proxy } from '../proxy';
-import { Emulator } from './emulator';
+import { STORES, type Stores } from './stores';
 
-let emulator: Emulator;
+let stores: Stores;
 let daemon: Daemon;
 const proxies: Proxy[] = [];
 const ends: (() => void)[] = [];
 let songs = 0;
 
-beforeAll(async () => {
-  emulator = await Emulator.start();
-  daemon = await Daemon.start();
-}, 40_000);
-
 afterEach(async () => {
   for (const end of ends.splice(0)) end();
   for (const proxy of proxies.splice(0)) await proxy.stop();
-});
-
-afterAll(async () => {
-  await daemon.stop();
-  await emulator.stop();
 });
 
 interface Desk {
@@ -46,7 +36,7 @@ async function open(user: string): Promise<Desk> {
   proxies.push(proxy);
   const tab = new TabName({ storage: null, locks: null, openChannel: null });
   const service = new WebSocketService({ url: proxy.url, tab, backoff: new Backoff(() => 0.1) });
-  const store = emulator.open();
+  const store = stores.open();
   const realtime = createRealtime({
     ...{ useFirebase: true, useWebSocket: true, service, store, tab, fallBackAfterMs: 300 },
     ...{ token: daemon.token(user), user: { id: user, name: user } },
@@ -100,71 +90,92 @@ const mend = (...desks: Desk[]): void => {
 };
 const times = (whole: string, part: string): number => whole.split(part).length - 1;
 
-test('with both, what the daemon has is mirrored, once, and nobody is present twice', async () => {
-  const [ada, bob] = [await open('ada'), await open('bob')];
-  append(ada.song, 'Hello ');
-  await until(() => text(bob.song) === 'Hello ');
-  append(bob.song, 'World');
-  await until(() => text(ada.song) === 'Hello World');
-  await until(() => isMirrored(ada), 'mirrored');
-  expect(text(ada.song)).toBe('Hello World');
-  expect([present(ada.song), present(bob.song)]).toEqual(['ada,bob', 'ada,bob']);
-  expect([ada.editor, bob.editor]).toEqual(['Hello World', 'Hello World']);
-});
+describe.each(STORES)('%s', (_, start, options) => {
+  beforeAll(async () => {
+    stores = await start();
+    daemon = await Daemon.start();
+  }, 40_000);
 
-test('while the daemon is away songs go on in Firebase, and come back with nothing twice', async () => {
-  const [ada, bob] = [await open('ada'), await open('bob')];
-  append(ada.song, 'one ');
-  await until(() => text(bob.song) === 'one ');
-  cut(ada, bob);
-  await until(() => ada.song.getSnapshot().state === 'offline');
-  // Before Firebase has taken over.
-  append(ada.song, 'two ');
-  await until(() => text(bob.song).includes('two '));
-  append(bob.song, 'three ');
-  await until(() => text(ada.song).includes('three '));
-  expect(present(ada.song)).toBe('ada,bob');
-  const away = text(ada.song);
-  mend(ada, bob);
-  const eve = await open('eve');
-  await until(() => text(eve.song) === away);
-  await until(() => isMirrored(ada), 'mirrored');
-  await until(() => [ada, bob, eve].every(({ song }) => present(song) === 'ada,bob,eve'));
-  append(eve.song, 'four ');
-  await until(() => [ada, bob].every(({ song }) => text(song).includes('four ')));
-  for (const { song, editor } of [ada, bob, eve]) {
-    for (const word of ['one ', 'two ', 'three ', 'four ']) expect(times(text(song), word)).toBe(1);
-    expect(editor).toBe(text(song));
-  }
-});
+  afterAll(async () => {
+    await daemon.stop();
+    await stores.stop();
+  });
 
-test('who alone cannot reach the daemon still edits the same song', async () => {
-  const [ada, bob] = [await open('ada'), await open('bob')];
-  append(ada.song, 'one ');
-  await until(() => text(bob.song) === 'one ' && isMirrored(ada));
-  await until(() => isMirrored(ada), 'mirrored');
-  cut(bob);
-  await until(() => present(bob.song) === 'bob', 'bob is in Firebase');
-  append(bob.song, 'two ');
-  await until(() => text(ada.song) === 'one two ');
-  append(ada.song, 'three ');
-  await until(() => text(bob.song) === 'one two three ');
-  mend(bob);
-  await until(() => present(bob.song) === 'ada,bob');
-  await until(() => text(bob.song) === 'one two three ');
-  expect([ada.editor, bob.editor]).toEqual(['one two three ', 'one two three ']);
-});
+  test(
+    'with both, what the daemon has is mirrored, once, and nobody is present twice',
+    options,
+    async () => {
+      const [ada, bob] = [await open('ada'), await open('bob')];
+      append(ada.song, 'Hello ');
+      await until(() => text(bob.song) === 'Hello ');
+      append(bob.song, 'World');
+      await until(() => text(ada.song) === 'Hello World');
+      await until(() => isMirrored(ada), 'mirrored');
+      expect(text(ada.song)).toBe('Hello World');
+      expect([present(ada.song), present(bob.song)]).toEqual(['ada,bob', 'ada,bob']);
+      expect([ada.editor, bob.editor]).toEqual(['Hello World', 'Hello World']);
+    },
+  );
 
-test('what was edited in Firebase by somebody who is gone is not lost', async () => {
-  const [ada, bob] = [await open('ada'), await open('bob')];
-  append(ada.song, 'one ');
-  await until(() => isMirrored(ada), 'mirrored');
-  cut(ada, bob);
-  await until(() => present(bob.song) === 'bob' || present(bob.song) === 'ada,bob');
-  append(bob.song, 'two ');
-  await until(async () => (await stored(bob))?.text === 'one two ');
-  bob.song.close();
-  mend(ada);
-  await until(() => isMirrored(ada), 'mirrored');
-  expect(text(ada.song)).toBe('one two ');
+  test(
+    'while the daemon is away songs go on in Firebase, and come back with nothing twice',
+    options,
+    async () => {
+      const [ada, bob] = [await open('ada'), await open('bob')];
+      append(ada.song, 'one ');
+      await until(() => text(bob.song) === 'one ');
+      cut(ada, bob);
+      await until(() => ada.song.getSnapshot().state === 'offline');
+      // Before Firebase has taken over.
+      append(ada.song, 'two ');
+      await until(() => text(bob.song).includes('two '));
+      append(bob.song, 'three ');
+      await until(() => text(ada.song).includes('three '));
+      expect(present(ada.song)).toBe('ada,bob');
+      const away = text(ada.song);
+      mend(ada, bob);
+      const eve = await open('eve');
+      await until(() => text(eve.song) === away);
+      await until(() => isMirrored(ada), 'mirrored');
+      await until(() => [ada, bob, eve].every(({ song }) => present(song) === 'ada,bob,eve'));
+      append(eve.song, 'four ');
+      await until(() => [ada, bob].every(({ song }) => text(song).includes('four ')));
+      for (const { song, editor } of [ada, bob, eve]) {
+        for (const word of ['one ', 'two ', 'three ', 'four '])
+          expect(times(text(song), word)).toBe(1);
+        expect(editor).toBe(text(song));
+      }
+    },
+  );
+
+  test('who alone cannot reach the daemon still edits the same song', options, async () => {
+    const [ada, bob] = [await open('ada'), await open('bob')];
+    append(ada.song, 'one ');
+    await until(() => text(bob.song) === 'one ' && isMirrored(ada));
+    await until(() => isMirrored(ada), 'mirrored');
+    cut(bob);
+    await until(() => present(bob.song) === 'bob', 'bob is in Firebase');
+    append(bob.song, 'two ');
+    await until(() => text(ada.song) === 'one two ');
+    append(ada.song, 'three ');
+    await until(() => text(bob.song) === 'one two three ');
+    mend(bob);
+    await until(() => present(bob.song) === 'ada,bob');
+    await until(() => text(bob.song) === 'one two three ');
+    expect([ada.editor, bob.editor]).toEqual(['one two three ', 'one two three ']);
+  });
+
+  test('what was edited in Firebase by somebody who is gone is not lost', options, async () => {
+    const [ada, bob] = [await open('ada'), await open('bob')];
+    append(ada.song, 'one ');
+    await until(() => isMirrored(ada), 'mirrored');
+    cut(ada, bob);
+    await until(() => present(bob.song) === 'bob' || present(bob.song) === 'ada,bob');
+    append(bob.song, 'two ');
+    await until(async () => (await stored(bob))?.text === 'one two ');
+    bob.song.close();
+    mend(ada);
+    await until(() => isMirrored(ada), 'mirrored');
+    expect(text(ada.song)).toBe('one two ');
+  });
 });

@@ -1,11 +1,7 @@
-/**
- * A Firestore on loopback: Google's own emulator where it is installed (it needs Java), else the
- * one of npm, which speaks the same protocol.
- */
+/** Google's own emulator of Firestore, on loopback. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 
 import { deleteApp, initializeApp, type FirebaseApp } from 'firebase/app';
 import { connectFirestoreEmulator, getFirestore, terminate } from 'firebase/firestore';
@@ -14,7 +10,7 @@ import { openFirestore } from '../../src/realtime/firestore';
 import type { SongStore } from '../../src/realtime/store';
 import { freePort, until } from '../daemon';
 
-const JAR =
+export const JAR =
   process.env.FIRESTORE_EMULATOR_JAR ??
   '/usr/lib/google-cloud-sdk/platform/cloud-firestore-emulator/cloud-firestore-emulator.jar';
 const MAIN = 'com.google.cloud.datastore.emulator.firestore.CloudFirestore';
@@ -30,7 +26,6 @@ export class Emulator {
   static async start(): Promise<Emulator> {
     const port = await freePort();
     const options = ['-cp', JAR, MAIN, '--host=127.0.0.1', `--port=${port}`];
-    if (!existsSync(JAR)) throw new Error(`There is no Firestore emulator at ${JAR}`);
     const child = spawn('java', options, { stdio: 'ignore' });
     await until(
       async () => {

@@ -1,33 +1,25 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { createRealtime, realtimeMode, type Realtime } from '../../src/realtime/createRealtime';
 import { TabName } from '../../src/services/clientId';
 import type { Song } from '../../src/types';
 import { until } from '../daemon';
-import { Emulator } from './emulator';
+import { STORES, type Stores } from './stores';
 
-let emulator: Emulator;
+let stores: Stores;
 let realtimes: Realtime[] = [];
 let songs = 0;
-
-beforeAll(async () => {
-  emulator = await Emulator.start();
-}, 40_000);
 
 afterEach(() => {
   for (const realtime of realtimes) realtime.close();
   realtimes = [];
 });
 
-afterAll(async () => {
-  await emulator.stop();
-});
-
 /** The song of this test, as that user has it open in a browser of their own. */
 async function open(user: string): Promise<Song> {
   if (realtimes.length === 0) songs += 1;
   const realtime = createRealtime({
-    ...{ useFirebase: true, useWebSocket: false, store: emulator.open() },
+    ...{ useFirebase: true, useWebSocket: false, store: stores.open() },
     ...{
       user: { id: user, name: user },
       tab: new TabName({ storage: null, locks: null, openChannel: null }),
@@ -62,41 +54,55 @@ test('without Firebase there is no need to say who one is; with it there is', as
   await expect(realtime.openSong('song')).rejects.toThrow('who the user is');
 });
 
-test('two edit one song at once, and have one text; who comes later has it, too', async () => {
-  const [ada, bob] = [await open('ada'), await open('bob')];
-  ada.setText('{title: Song}\n');
-  await until(() => text(bob) === text(ada));
-  for (const letter of Array.from('ABCDEF')) {
-    ada.setText(text(ada) + letter);
-    bob.edit([letter.toLowerCase()]);
-  }
-  await until(() => ada.getSnapshot().unsent === 0 && bob.getSnapshot().unsent === 0);
-  await until(() => text(ada) === text(bob));
-  expect(text(ada)).toMatch(/^[a-f]{6}\{title: Song\}\nABCDEF$/);
-  const eve = await open('eve');
-  expect(text(eve)).toBe(text(ada));
-});
+describe.each(STORES)('%s', (_, start, options) => {
+  beforeAll(async () => {
+    stores = await start();
+  }, 40_000);
 
-test('who is there is told, each once, and their messages', async () => {
-  const ada = await open('ada');
-  const bob = await open('bob');
-  const again = await open('bob');
-  const present = (song: Song): string =>
-    song
-      .getSnapshot()
-      .participants.map((one) => one.user_id)
-      .sort()
-      .join();
-  await until(() => [ada, bob, again].every((song) => present(song) === 'ada,bob'));
-  again.close();
-  await bob.sendMessage({ lists: [[1], [2]] });
-  await until(() => ada.getSnapshot().messages.length === 1);
-  expect(ada.getSnapshot().messages[0]).toMatchObject({
-    ...{ user_id: 'bob', message: { lists: [[1], [2]] } },
+  afterAll(async () => {
+    await stores.stop();
   });
-  expect(present(ada)).toBe('ada,bob');
-  bob.moveCursor(0);
-  await until(() => ada.getSnapshot().cursors.length === 1);
-  bob.close();
-  await until(() => present(ada) === 'ada');
+
+  test(
+    'two edit one song at once, and have one text; who comes later has it, too',
+    options,
+    async () => {
+      const [ada, bob] = [await open('ada'), await open('bob')];
+      ada.setText('{title: Song}\n');
+      await until(() => text(bob) === text(ada));
+      for (const letter of Array.from('ABCDEF')) {
+        ada.setText(text(ada) + letter);
+        bob.edit([letter.toLowerCase()]);
+      }
+      await until(() => ada.getSnapshot().unsent === 0 && bob.getSnapshot().unsent === 0);
+      await until(() => text(ada) === text(bob));
+      expect(text(ada)).toMatch(/^[a-f]{6}\{title: Song\}\nABCDEF$/);
+      const eve = await open('eve');
+      expect(text(eve)).toBe(text(ada));
+    },
+  );
+
+  test('who is there is told, each once, and their messages', options, async () => {
+    const ada = await open('ada');
+    const bob = await open('bob');
+    const again = await open('bob');
+    const present = (song: Song): string =>
+      song
+        .getSnapshot()
+        .participants.map((one) => one.user_id)
+        .sort()
+        .join();
+    await until(() => [ada, bob, again].every((song) => present(song) === 'ada,bob'));
+    again.close();
+    await bob.sendMessage({ lists: [[1], [2]] });
+    await until(() => ada.getSnapshot().messages.length === 1);
+    expect(ada.getSnapshot().messages[0]).toMatchObject({
+      ...{ user_id: 'bob', message: { lists: [[1], [2]] } },
+    });
+    expect(present(ada)).toBe('ada,bob');
+    bob.moveCursor(0);
+    await until(() => ada.getSnapshot().cursors.length === 1);
+    bob.close();
+    await until(() => present(ada) === 'ada');
+  });
 });
