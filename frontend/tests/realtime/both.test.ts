@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createRealtime } from '../../src/realtime/createRealtime';
 import type { SongStore, StoredSong } from '../../src/realtime/store';
@@ -178,4 +178,36 @@ describe.each(STORES)('%s', (_, start, options) => {
     await until(() => isMirrored(ada), 'mirrored');
     expect(text(ada.song)).toBe('one two ');
   });
+
+  test(
+    'who has Firebase alone edits with the others, and one of them carries it',
+    options,
+    async () => {
+      const [ada, eve] = [await open('ada'), await open('eve')];
+      append(ada.song, 'one ');
+      await until(() => isMirrored(ada), 'mirrored');
+      await until(() => text(eve.song) === 'one ');
+      // Both of them at the same moment.
+      const dice = vi.spyOn(Math, 'random').mockReturnValue(0);
+      const realtime = createRealtime({
+        ...{ useFirebase: true, useWebSocket: false, store: stores.open() },
+        ...{
+          user: { id: 'bob' },
+          tab: new TabName({ storage: null, locks: null, openChannel: null }),
+        },
+      });
+      ends.push(() => {
+        realtime.close();
+      });
+      const bob = await realtime.openSong(`song-${songs}`);
+      await until(() => text(bob) === 'one ');
+      append(bob, 'two ');
+      await until(() => text(ada.song) === 'one two ' && text(eve.song) === 'one two ');
+      append(eve.song, 'three ');
+      await until(() => text(bob) === 'one two three ');
+      await until(() => isMirrored(ada), 'mirrored');
+      expect([text(ada.song), ada.editor, eve.editor]).toEqual(Array(3).fill('one two three '));
+      dice.mockRestore();
+    },
+  );
 });
