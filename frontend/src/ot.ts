@@ -85,7 +85,7 @@ export function apply(text: string, operation: Operation): string {
   return out + text.slice(at);
 }
 
-/** Throw an OperationError if an operation cuts a surrogate pair or reaches beyond the end. */
+/** Throw an OperationError if it is none, cuts a surrogate pair or reaches beyond the end. */
 export function check(text: string, operation: Operation): void {
   let at = 0;
   for (const part of operation) {
@@ -93,6 +93,7 @@ export function check(text: string, operation: Operation): void {
       whole(part);
       continue;
     }
+    if (!Number.isSafeInteger(part)) throw new OperationError('Not a whole number');
     at += Math.abs(part);
     if (cutsPair(text, at)) throw new OperationError('It cuts a surrogate pair');
   }

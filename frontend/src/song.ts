@@ -1,0 +1,337 @@
+/**
+ * One song that is edited together.
+ *
+ * What is typed is on the screen at once, and goes out as soon as that can be: one operation at a
+ * time, and what waits behind it as one. Whatever the daemon says or does not say, what was typed
+ * stays on the screen; what is refused stays there unsent, and the snapshot says why.
+ */
+
+import { Changes } from './changes';
+import type { Conflict } from './chordpro';
+import { Conversation, type Screen } from './conversation';
+import { canonical, diff, invert, transformIndex, transformSelection } from './ot';
+import { People } from './people';
+import { Listeners } from './services/listeners';
+import {
+  RealtimeError,
+  type Operation,
+  type Permission,
+  type RoomEventName,
+  type RoomEvents,
+  type RoomJoined,
+  type RoomLink,
+  type RoomMessage,
+  type Rooms,
+  type RoomUser,
+  type SaveState,
+  type Song,
+  type SongSnapshot,
+  type TextChange,
+  type Unsubscribe,
+} from './types';
+import { UndoHistory } from './undo';
+import { Unsent, sessionStore, type SessionStore } from './unsent';
+
+const MOST_MESSAGES = 500;
+
+export interface SongOptions {
+  /** Where edits are kept that the daemon does not have; null for nowhere. */
+  readonly storage?: SessionStore | null;
+  /** Milliseconds of any clock. */
+  readonly now?: () => number;
+}
+
+interface OwnCursor {
+  readonly offset: number;
+  readonly selection: readonly [start: number, end: number] | null;
+}
+
+/** Open the song of a room, for as long as it is not closed; one at a time: see `sharedSong`. */
+export function openSong(rooms: Rooms, roomId: string, options: SongOptions = {}): Song {
+  return new OpenSong(rooms, roomId, options);
+}
+
+class OpenSong implements Song, RoomUser, Screen {
+  private readonly link: RoomLink;
+  private readonly conversation: Conversation;
+  private readonly unsent: Unsent;
+  private readonly now: () => number;
+  private readonly history = new UndoHistory();
+  private readonly people = new People();
+  private readonly changes = new Changes();
+  private readonly listeners = new Listeners<[]>();
+  private readonly conflictListeners = new Listeners<[{ kept: string; dropped: string }]>();
+  private messages: readonly RoomMessage[] = [];
+  private permission: Permission | null = null;
+  private saveState: SaveState['state'] | null = null;
+  private refusal: RealtimeError | null = null;
+  private cursor: OwnCursor | null = null;
+  private isCursorDue = false;
+  private isJoined = false;
+  /** Who waits for the room to be joined. */
+  private waiting: { resolve: () => void; reject: (error: RealtimeError) => void }[] = [];
+  private snapshot: SongSnapshot | null = null;
+  private told: SongSnapshot | null = null;
+
+  constructor(
+    rooms: Rooms,
+    readonly roomId: string,
+    { storage = sessionStore(), now = () => Date.now() }: SongOptions,
+  ) {
+    this.now = now;
+    this.unsent = new Unsent(roomId, storage, () => this.conversation.document?.save() ?? null);
+    this.conversation = new Conversation(() => this.link, this, this.unsent.read());
+    this.link = rooms.hold(roomId, this);
+  }
+
+  // What pages ask for
+
+  getSnapshot(): SongSnapshot {
+    this.snapshot ??= this.look();
+    return this.snapshot;
+  }
+
+  subscribe(listener: () => void): Unsubscribe {
+    return this.listeners.add(listener);
+  }
+
+  onChange(listener: (change: TextChange) => void): Unsubscribe {
+    return this.changes.add(listener);
+  }
+
+  onConflict(listener: (conflict: { kept: string; dropped: string }) => void): Unsubscribe {
+    return this.conflictListeners.add(listener);
+  }
+
+  edit(operation: Operation): void {
+    if (this.permission === 'read') {
+      throw new RealtimeError('forbidden', 'You may read this song, but not edit it', {
+        roomId: this.roomId,
+      });
+    }
+    const edit = canonical(operation);
+    const before = this.text;
+    if (edit.length === 0) return;
+    this.apply(edit, 'local');
+    this.history.edited(invert(edit, before), this.now());
+    this.touched();
+  }
+
+  setText(text: string): void {
+    this.edit(diff(this.text, text));
+  }
+
+  undo(): boolean {
+    return this.step('undo');
+  }
+
+  redo(): boolean {
+    return this.step('redo');
+  }
+
+  moveCursor(offset: number, selection?: readonly [start: number, end: number]): void {
+    this.cursor = { offset, selection: selection ?? null };
+    this.isCursorDue = true;
+    this.tellCursor();
+  }
+
+  async sendMessage(message: unknown): Promise<void> {
+    if (!this.isJoined) {
+      await new Promise<void>((resolve, reject) => {
+        this.waiting.push({ resolve, reject });
+      });
+    }
+    await this.link.request('broadcast_message', { message });
+  }
+
+  close(): void {
+    this.unsent.close();
+    this.conversation.close();
+    this.refuseWaiting(new RealtimeError('not_in_room', 'The song was closed'));
+    this.link.release();
+  }
+
+  // What the room tells
+
+  wish(): ReturnType<RoomUser['wish']> {
+    return this.conversation.wish();
+  }
+
+  joined(room: RoomJoined): void {
+    this.isJoined = true;
+    this.refusal = null;
+    this.permission = room.permission;
+    this.people.are(room.participants);
+    this.conversation.joined(room);
+    for (const message of room.messages ?? []) this.heardMessage(message);
+    for (const { resolve } of this.waiting.splice(0)) resolve();
+    this.isCursorDue = this.cursor !== null;
+    this.touched();
+  }
+
+  lost(error: RealtimeError | null): void {
+    this.isJoined = false;
+    this.refusal = error === null || error.code === 'connection_lost' ? null : error;
+    this.people.forgetCursors();
+    this.conversation.lost();
+    if (this.refusal !== null) this.refuseWaiting(this.refusal);
+    this.touched();
+  }
+
+  event<Name extends RoomEventName>(name: Name, payload: RoomEvents[Name]): void {
+    const told = { name, payload } as {
+      [N in RoomEventName]: { name: N; payload: RoomEvents[N] };
+    }[RoomEventName];
+    switch (told.name) {
+      case 'collaboration_update':
+        this.conversation.heard(told.payload);
+        break;
+      case 'document_state':
+        this.conversation.replaced(told.payload);
+        break;
+      case 'cursor_moved':
+        this.cursorMoved(told.payload);
+        break;
+      case 'user_joined':
+        this.people.joined(told.payload);
+        break;
+      case 'user_left':
+        this.people.left(told.payload);
+        break;
+      case 'room_message':
+        this.heardMessage(told.payload);
+        break;
+      case 'conflict_resolved':
+        this.mended([told.payload]);
+        break;
+      case 'save_state':
+        this.saveState = told.payload.state;
+        break;
+      case 'permission_changed':
+        this.permission = told.payload.permission;
+        this.conversation.tryAgain();
+        break;
+      case 'room_left':
+        break; // the service calls `lost`
+    }
+    this.touched();
+  }
+
+  // What the conversation tells
+
+  changed(operation: Operation, origin: 'remote' | 'reset', author: string | null): void {
+    this.history.passed(operation);
+    this.show(operation, origin, author);
+  }
+
+  setBack(operation: Operation, before: string): void {
+    // Not one's own edit, but nobody else has the text any more.
+    this.history.edited(invert(operation, before), this.now());
+    this.show(operation, 'reset', null);
+  }
+
+  mended(conflicts: readonly Conflict[]): void {
+    for (const { kept, dropped } of conflicts) this.conflictListeners.tell({ kept, dropped });
+  }
+
+  touched(): void {
+    this.snapshot = null;
+    this.tellCursor();
+    this.unsent.changed();
+    const snapshot = this.getSnapshot();
+    if (snapshot === this.told) return;
+    this.told = snapshot;
+    this.listeners.tell();
+  }
+
+  // Inside
+
+  private get text(): string {
+    return this.conversation.document?.text ?? '';
+  }
+
+  /** Show an edit of this page, and send it. */
+  private apply(operation: Operation, origin: 'local' | 'undo' | 'redo'): void {
+    if (this.conversation.document === null) throw new RangeError('The song is not there yet');
+    this.conversation.edit(operation);
+    this.show(operation, origin, null);
+  }
+
+  private show(operation: Operation, origin: TextChange['origin'], author: string | null): void {
+    this.snapshot = null;
+    if (operation.length === 0) return;
+    this.people.carried(operation, author);
+    if (this.cursor !== null) {
+      const { offset, selection } = this.cursor;
+      this.cursor = {
+        offset: transformIndex(offset, operation),
+        selection: selection && transformSelection(...selection, operation),
+      };
+    }
+    this.changes.tell({ operation, origin });
+  }
+
+  private step(direction: 'undo' | 'redo'): boolean {
+    const { document } = this.conversation;
+    // What was never sent may be taken back by who may not edit any more.
+    if (document === null || (this.permission === 'read' && document.isInStep)) return false;
+    const operation = this.history[direction](document.text);
+    if (operation === null) return false;
+    this.apply(operation, direction);
+    this.touched();
+    return true;
+  }
+
+  private cursorMoved(moved: RoomEvents['cursor_moved']): void {
+    const { document } = this.conversation;
+    if (document !== null) this.people.moved(moved, document);
+  }
+
+  /** Say where the cursor is; while there are edits on their way it goes along with them. */
+  private tellCursor(): void {
+    const { document, isLive } = this.conversation;
+    if (!this.isCursorDue || this.cursor === null || document?.isInStep !== true || !isLive) return;
+    this.isCursorDue = false;
+    const { offset, selection } = this.cursor;
+    const ends = selection && { selectionStart: selection[0], selectionEnd: selection[1] };
+    this.link.moveCursor({ ...document.lineOf(offset), offset, ...ends }, document.revision);
+  }
+
+  private heardMessage(message: RoomMessage): void {
+    const { message_id: id } = message;
+    if (id !== undefined && this.messages.some((one) => one.message_id === id)) return;
+    this.messages = [...this.messages.slice(1 - MOST_MESSAGES), message];
+  }
+
+  private refuseWaiting(error: RealtimeError): void {
+    for (const { reject } of this.waiting.splice(0)) reject(error);
+  }
+
+  private state(): SongSnapshot['state'] {
+    if (this.refusal !== null) return 'refused';
+    if (this.conversation.document === null) return 'loading';
+    return this.conversation.isLive ? 'live' : 'offline';
+  }
+
+  private look(): SongSnapshot {
+    const { document, trouble } = this.conversation;
+    const snapshot: SongSnapshot = {
+      roomId: this.roomId,
+      state: this.state(),
+      text: this.text,
+      revision: document?.revision ?? 0,
+      unsent: document?.unsent ?? 0,
+      permission: this.permission,
+      participants: this.people.participants,
+      cursors: this.people.cursors,
+      messages: this.messages,
+      canUndo: this.history.canUndo,
+      canRedo: this.history.canRedo,
+      saveState: this.saveState,
+      error: this.refusal ?? trouble,
+    };
+    const { told } = this;
+    const keys = Object.keys(snapshot) as (keyof SongSnapshot)[];
+    return told !== null && keys.every((key) => snapshot[key] === told[key]) ? told : snapshot;
+  }
+}
