@@ -9,12 +9,11 @@ import { environment } from '../services/environment';
 import { TabName } from '../services/clientId';
 import { webSocketService, type WebSocketService } from '../services/webSocketService';
 import { sharedSong } from '../sharedSong';
-import { openSong } from '../song';
 import type { Song, Token, UserId } from '../types';
 import { DualSong } from './dualSong';
 import type { FirestoreOptions } from './firestore';
 import type { SongStore } from './store';
-import { StoreRooms, type StoreUser } from './storeRooms';
+import { openStoredSong, type StoreUser } from './storeRooms';
 
 export type RealtimeMode = 'websocket' | 'firebase' | 'both';
 
@@ -77,7 +76,7 @@ export function createRealtime(options: RealtimeOptions = {}): Realtime {
       if (mode === 'websocket' && service !== null) return keep(held(service, roomId));
       opened ??= openStore(options);
       const { store, self } = await opened;
-      if (service === null) return keep(openSong(new StoreRooms(store, self), roomId));
+      if (service === null) return keep(openStoredSong(store, self, roomId));
       return keep(
         new DualSong(roomId, {
           service,

@@ -9,11 +9,10 @@
 import { apply, compose, diff, invert, transform } from '../ot';
 import { Listeners } from '../services/listeners';
 import { sharedSong } from '../sharedSong';
-import { openSong } from '../song';
 import type { Operation, Rooms, Song, SongSnapshot, TextChange, Unsubscribe } from '../types';
 import { Mirror } from './mirror';
 import type { SongStore } from './store';
-import { StoreRooms, type StoreUser } from './storeRooms';
+import { openStoredSong, type StoreUser } from './storeRooms';
 
 const FALL_BACK_AFTER_MS = 5000;
 
@@ -176,7 +175,7 @@ export class DualSong implements Song {
       if (this.isClosed || this.storedSong !== null) return;
       if (this.daemonSong.getSnapshot().state === 'live') return;
       const { store, self } = this.settings;
-      const song = openSong(new StoreRooms(store, self), this.roomId);
+      const song = openStoredSong(store, self, this.roomId);
       this.storedSong = song;
       this.follow(song, () => this.isAway && this.storedSong === song);
     };

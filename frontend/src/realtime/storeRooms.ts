@@ -1,6 +1,7 @@
 /** Rooms whose songs are in a store: what a song needs, said as the daemon says it. */
 
 import { Pacer } from '../services/pacing';
+import { openSong } from '../song';
 import {
   type CollaborationUpdate,
   type CursorPosition,
@@ -8,14 +9,32 @@ import {
   type RoomLink,
   type Rooms,
   type RoomUser,
+  type Song,
   type UserId,
 } from '../types';
+import { sessionStore } from '../unsent';
 import { commit, editsSince, type Proposal } from './commit';
 import { Presences } from './presences';
 import { EMPTY_SONG, type SongStore, type StoredEdit, type StoredSong } from './store';
 
 /** A document of Firestore takes one write a second for long, and a few more for a moment. */
 const RATE = { count: 10, seconds: 10 };
+
+/** Open a song in a store. What waits to be sent there is kept apart from what waits for the daemon. */
+export function openStoredSong(store: SongStore, self: StoreUser, roomId: string): Song {
+  const tab = sessionStore();
+  const place = (key: string): string => `${key}.stored`;
+  const storage = tab && {
+    getItem: (key: string) => tab.getItem(place(key)),
+    setItem: (key: string, value: string) => {
+      tab.setItem(place(key), value);
+    },
+    removeItem: (key: string) => {
+      tab.removeItem(place(key));
+    },
+  };
+  return openSong(new StoreRooms(store, self), roomId, { storage });
+}
 
 export interface StoreUser {
   readonly userId: UserId;

@@ -210,4 +210,32 @@ describe.each(STORES)('%s', (_, start, options) => {
       dice.mockRestore();
     },
   );
+
+  test(
+    'what waits for the daemon in this tab is not taken for what waits for Firebase',
+    options,
+    async () => {
+      const kept = new Map<string, string>();
+      vi.stubGlobal('sessionStorage', {
+        getItem: (key: string) => kept.get(key) ?? null,
+        setItem: (key: string, value: string) => kept.set(key, value),
+        removeItem: (key: string) => kept.delete(key),
+      });
+      const ada = await open('ada');
+      append(ada.song, 'one ');
+      await until(() => isMirrored(ada), 'mirrored');
+      cut(ada);
+      await until(() => ada.song.getSnapshot().state === 'offline');
+      append(ada.song, 'two ');
+      await until(() => kept.size > 0, 'kept');
+      await until(async () => (await stored(ada))?.text === 'one two ');
+      mend(ada);
+      await until(() => isMirrored(ada), 'mirrored');
+      const bob = await open('bob');
+      await until(() => text(bob.song) === 'one two ');
+      await until(() => present(ada.song) === 'ada,bob');
+      expect([text(ada.song), ada.editor]).toEqual(['one two ', 'one two ']);
+      vi.unstubAllGlobals();
+    },
+  );
 });
