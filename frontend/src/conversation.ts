@@ -185,22 +185,27 @@ export class Conversation {
   private send(): void {
     const isReady = this.isLive && !this.isHeld && this.asked === null && this.timer === undefined;
     const submission = isReady ? this.document?.submission(this.maxBytes) : undefined;
-    if (submission) void this.ask(submission);
+    if (submission) this.ask(submission);
   }
 
-  private async ask(submission: Submission): Promise<void> {
+  private ask(submission: Submission): void {
     const asked: Asked = { texts: this.texts };
     this.asked = asked;
-    try {
-      const answer = await this.link().request('collaboration_operation', submission);
-      if (this.asked === asked) this.asked = null;
-      this.answered(submission.seq, answer);
-    } catch (error) {
-      if (this.asked !== asked) return;
-      this.asked = null;
-      this.refused(asRealtimeError(error), asked);
-    }
-    this.screen.touched();
+    // What comes after the room was joined again is no answer to what was asked since then.
+    this.link()
+      .request('collaboration_operation', submission)
+      .then(
+        (answer) => {
+          if (this.asked === asked) this.asked = null;
+          this.answered(submission.seq, answer);
+        },
+        (error: unknown) => {
+          if (this.asked !== asked) return;
+          this.asked = null;
+          this.refused(asRealtimeError(error), asked);
+          this.screen.touched();
+        },
+      );
   }
 
   private answered(seq: number, answer: unknown): void {

@@ -109,11 +109,14 @@ class OpenSong implements Song, RoomUser, Screen {
         roomId: this.roomId,
       });
     }
+    const { document } = this.conversation;
+    if (document === null) throw new RangeError('The song is not there yet');
     const edit = canonical(operation);
-    const before = this.text;
     if (edit.length === 0) return;
-    this.apply(edit, 'local');
+    const before = document.text;
+    this.conversation.edit(edit);
     this.history.edited(invert(edit, before), this.now());
+    this.show(edit, 'local', null);
     this.touched();
   }
 
@@ -250,13 +253,6 @@ class OpenSong implements Song, RoomUser, Screen {
     return this.conversation.document?.text ?? '';
   }
 
-  /** Show an edit of this page, and send it. */
-  private apply(operation: Operation, origin: 'local' | 'undo' | 'redo'): void {
-    if (this.conversation.document === null) throw new RangeError('The song is not there yet');
-    this.conversation.edit(operation);
-    this.show(operation, origin, null);
-  }
-
   private show(operation: Operation, origin: TextChange['origin'], author: string | null): void {
     this.snapshot = null;
     if (operation.length === 0) return;
@@ -277,7 +273,8 @@ class OpenSong implements Song, RoomUser, Screen {
     if (document === null || (this.permission === 'read' && document.isInStep)) return false;
     const operation = this.history[direction](document.text);
     if (operation === null) return false;
-    this.apply(operation, direction);
+    this.conversation.edit(operation);
+    this.show(operation, direction, null);
     this.touched();
     return true;
   }

@@ -16,9 +16,13 @@ export function sessionStore(): SessionStore | null {
   }
 }
 
+/** What is open in this page; of two that are the same song, only the first is kept. */
+const kept = new Set<string>();
+
 /** What of one song is kept; full or forbidden storage is as good as none. */
 export class Unsent {
   private readonly key: string;
+  private readonly store: SessionStore | null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly flush = (): void => {
     clearTimeout(this.timer);
@@ -28,11 +32,14 @@ export class Unsent {
 
   constructor(
     roomId: string,
-    private readonly store: SessionStore | null,
+    store: SessionStore | null,
     private readonly save: () => SavedDocument | null,
   ) {
     this.key = `chordme.unsent.${roomId}`;
-    if (typeof window === 'undefined' || store === null) return;
+    this.store = kept.has(this.key) ? null : store;
+    if (this.store === null) return;
+    kept.add(this.key);
+    if (typeof window === 'undefined') return;
     // A page that is left is told nothing later than this.
     window.addEventListener('pagehide', this.flush);
     document.addEventListener('visibilitychange', this.flush);
@@ -55,6 +62,7 @@ export class Unsent {
 
   close(): void {
     this.flush();
+    if (this.store !== null) kept.delete(this.key);
     if (typeof window === 'undefined') return;
     window.removeEventListener('pagehide', this.flush);
     document.removeEventListener('visibilitychange', this.flush);
