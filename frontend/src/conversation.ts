@@ -45,7 +45,9 @@ interface Asked {
 export class Conversation {
   document: Document | null;
   /** Why edits do not go out. */
-  trouble: RealtimeError | null = null;
+  private refusal: RealtimeError | null = null;
+  /** What happened to the text, until somebody edits it. */
+  private setback: RealtimeError | null = null;
   private isJoined = false;
   private asked: Asked | null = null;
   private texts = 0;
@@ -69,6 +71,11 @@ export class Conversation {
     this.document = restored(saved);
   }
 
+  /** What the person has to know. */
+  get trouble(): RealtimeError | null {
+    return this.refusal ?? this.setback;
+  }
+
   /** What comes is taken in, and what is edited goes out. */
   get isLive(): boolean {
     return this.isJoined && this.document !== null && !this.isAstray;
@@ -83,7 +90,8 @@ export class Conversation {
   edit(operation: Operation): void {
     this.document?.edit(operation);
     this.isHeld = false;
-    if (this.document?.isInStep === true) this.trouble = null;
+    this.setback = null;
+    this.relax();
     this.send();
   }
 
@@ -125,6 +133,7 @@ export class Conversation {
     this.pause();
     this.isAstray = this.needsText = false;
     this.load(text, revision, last_seq);
+    this.relax();
     this.send();
   }
 
@@ -164,7 +173,7 @@ export class Conversation {
       this.screen.changed(change, 'reset', null);
       return;
     }
-    this.trouble = new RealtimeError(
+    this.setback = new RealtimeError(
       'stale_revision',
       'The server has an older text. Undo brings yours back.',
     );
@@ -203,6 +212,7 @@ export class Conversation {
           if (this.asked !== asked) return;
           this.asked = null;
           this.refused(asRealtimeError(error), asked);
+          this.relax(); // it may have come as an update before
           this.screen.touched();
         },
       );
@@ -215,7 +225,7 @@ export class Conversation {
       if (!Number.isSafeInteger(revision)) throw new OutOfStep('An answer without a revision');
       this.document?.confirm(seq, revision as number);
       this.failures = this.strays = this.doubts = 0;
-      this.trouble = null;
+      this.refusal = null;
       this.send();
     });
   }
@@ -233,7 +243,7 @@ export class Conversation {
       case 'rate_limited':
       case 'unavailable':
       case 'internal':
-        this.trouble = error;
+        this.refusal = error;
         this.later(error.details.retryAfterMs ?? pauseMs(this.failures++), () => {
           this.send();
         });
@@ -258,7 +268,7 @@ export class Conversation {
       this.awaitText(); // perhaps it is only the copy that is wrong
     } else {
       this.isHeld = true;
-      this.trouble = error;
+      this.refusal = error;
     }
   }
 
@@ -271,7 +281,13 @@ export class Conversation {
       if (!(error instanceof OutOfStep)) throw error;
       this.goAstray(error.needsText);
     }
+    this.relax();
     this.screen.touched();
+  }
+
+  /** Nothing waits: what was refused has found its way after all. */
+  private relax(): void {
+    if (this.document?.isInStep === true && !this.isAstray) this.refusal = null;
   }
 
   /** Join again: that brings what was missed, or the whole text. */
@@ -281,7 +297,7 @@ export class Conversation {
     const waitMs = this.strays > 0 ? pauseMs(this.strays) : 0;
     this.strays += 1;
     if (this.strays > 2) {
-      this.trouble = new RealtimeError('protocol', 'What the server sends makes no sense');
+      this.refusal = new RealtimeError('protocol', 'What the server sends makes no sense');
     }
     this.rejoinIn(waitMs);
   }

@@ -14,6 +14,7 @@ import { People } from './people';
 import { Listeners } from './services/listeners';
 import {
   RealtimeError,
+  type ErrorCode,
   type Operation,
   type Permission,
   type RoomEventName,
@@ -33,6 +34,16 @@ import { UndoHistory } from './undo';
 import { Unsent, sessionStore, type SessionStore } from './unsent';
 
 const MOST_MESSAGES = 500;
+/** Without a link, or a token, edits wait; what else keeps a song from us will not pass so soon. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'connection_lost',
+  'unauthenticated',
+  'invalid_token',
+  'token_expired',
+  'rate_limited',
+  'unavailable',
+  'internal',
+]);
 
 export interface SongOptions {
   /** Where edits are kept that the daemon does not have; null for nowhere. */
@@ -64,7 +75,8 @@ class OpenSong implements Song, RoomUser, Screen {
   private messages: readonly RoomMessage[] = [];
   private permission: Permission | null = null;
   private saveState: SaveState['state'] | null = null;
-  private refusal: RealtimeError | null = null;
+  /** Why the room is not joined, if there is more to say than that the link is gone. */
+  private loss: RealtimeError | null = null;
   private cursor: OwnCursor | null = null;
   private isCursorDue = false;
   private isJoined = false;
@@ -162,7 +174,7 @@ class OpenSong implements Song, RoomUser, Screen {
 
   joined(room: RoomJoined): void {
     this.isJoined = true;
-    this.refusal = null;
+    this.loss = null;
     this.permission = room.permission;
     this.people.are(room.participants);
     this.conversation.joined(room);
@@ -174,10 +186,10 @@ class OpenSong implements Song, RoomUser, Screen {
 
   lost(error: RealtimeError | null): void {
     this.isJoined = false;
-    this.refusal = error === null || error.code === 'connection_lost' ? null : error;
+    this.loss = error?.code === 'connection_lost' ? null : error;
     this.people.forgetCursors();
     this.conversation.lost();
-    if (this.refusal !== null) this.refuseWaiting(this.refusal);
+    if (this.isRefused && error !== null) this.refuseWaiting(error);
     this.touched();
   }
 
@@ -304,8 +316,12 @@ class OpenSong implements Song, RoomUser, Screen {
     for (const { reject } of this.waiting.splice(0)) reject(error);
   }
 
+  private get isRefused(): boolean {
+    return this.loss !== null && !PASSING.has(this.loss.code);
+  }
+
   private state(): SongSnapshot['state'] {
-    if (this.refusal !== null) return 'refused';
+    if (this.isRefused) return 'refused';
     if (this.conversation.document === null) return 'loading';
     return this.conversation.isLive ? 'live' : 'offline';
   }
@@ -325,7 +341,7 @@ class OpenSong implements Song, RoomUser, Screen {
       canUndo: this.history.canUndo,
       canRedo: this.history.canRedo,
       saveState: this.saveState,
-      error: this.refusal ?? trouble,
+      error: this.loss ?? trouble,
     };
     const { told } = this;
     const keys = Object.keys(snapshot) as (keyof SongSnapshot)[];

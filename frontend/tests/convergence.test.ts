@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { MemoryServer } from './memoryServer';
+import { Dice, Person, randomEdit } from './simulation';
+
+const SEEDS = 1000;
+const STEPS = 60;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** What hangs on promises that are fulfilled by now is done. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 6; turn++) await Promise.resolve();
+}
+
+function act(dice: Dice, server: MemoryServer, people: readonly Person[]): void {
+  const person = dice.choose(people);
+  const { link, song } = person;
+  const acts: [weight: number, act: () => void][] = [
+    [14, () => song.getSnapshot().state !== 'loading' && edit(dice, person)],
+    [2, () => song.undo()],
+    [1, () => song.redo()],
+    [20, () => link.sendUp()],
+    [20, () => link.sendDown()],
+    [2, () => link.sendOrphan()],
+    [2, () => (link.cut(dice.roll(2) > 0), undefined)],
+    [4, () => !link.isLinked && link.isIdle && (link.rejoin(), undefined)],
+    [1, () => (person.refresh(), undefined)],
+    [1, () => (server.compact(dice.roll(4)), undefined)],
+    [1, () => link.isLinked && (link.tellState('behind'), undefined)],
+    [1, () => (server.refusal = dice.choose(['rate_limited', 'unavailable', 'internal']))],
+    [2, () => vi.advanceTimersByTime(dice.choose([1, 200, 4000]))],
+  ];
+  let roll = dice.roll(acts.reduce((sum, [weight]) => sum + weight, 0));
+  for (const [weight, act] of acts) {
+    roll -= weight;
+    if (roll < 0) {
+      act();
+      return;
+    }
+  }
+}
+
+function edit(dice: Dice, { song }: Person): void {
+  song.edit(randomEdit(dice, song.getSnapshot().text));
+}
+
+/** Until there is nothing more to say. */
+async function comeToRest(server: MemoryServer, people: readonly Person[]): Promise<void> {
+  server.refusal = null;
+  for (let round = 0; round < 400; round++) {
+    for (const { link } of people) {
+      if (!link.isLinked && link.isIdle) link.rejoin();
+      while (link.sendOrphan());
+      link.sendUp();
+      link.sendDown();
+    }
+    await settle();
+    const isQuiet = people.every(({ link }) => link.isQuiet);
+    if (isQuiet && people.every(({ song }) => song.getSnapshot().unsent === 0)) return;
+    if (isQuiet) vi.advanceTimersByTime(31_000);
+  }
+}
+
+async function run(seed: number): Promise<void> {
+  const dice = new Dice(seed);
+  const server = new MemoryServer();
+  const people = ['a', 'b', 'c', 'd']
+    .slice(0, 2 + dice.roll(3))
+    .map((id) => new Person(server, id));
+  for (let step = 0; step < STEPS; step++) {
+    act(dice, server, people);
+    await settle();
+    for (const person of people) expect(person.shown, `seed ${seed}`).toBe(person.text);
+  }
+  await comeToRest(server, people);
+  for (const { song } of people) {
+    const { text, revision, unsent, state, error } = song.getSnapshot();
+    expect({ text, revision, unsent, state, error }, `seed ${seed}`).toEqual({
+      text: server.text,
+      revision: server.revision,
+      unsent: 0,
+      state: 'live',
+      error: null,
+    });
+  }
+}
+
+test('however the messages run and links break, all end with one text', async () => {
+  for (let seed = 1; seed <= SEEDS; seed++) await run(seed);
+}, 120_000);
