@@ -132,7 +132,9 @@ export class FlatOperations {
   }
 
   private author(): CollaborationUpdate | null {
-    return this.user.updates()[0] ?? null;
+    // Of what was missed, the song has just taken in one.
+    const { revision } = this.song.getSnapshot();
+    return this.user.updates().find((update) => update.revision === revision) ?? null;
   }
 
   private fail(message: string): void {
