@@ -7,7 +7,7 @@ change, and nobody hears of one that they know.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -48,7 +48,7 @@ class Presence:
         self._held: list[wire.Changed] = []
         self._asking = 0
         self._answered = 0
-        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._waiting: dict[Deferred[None], int] = {}
 
     def take(self, message: wire.Changed | wire.Moved) -> None:
         """Hear what a channel said."""
@@ -79,9 +79,11 @@ class Presence:
         self._tell_changes()
         if self._told < number:
             waiter: Deferred[None] = Deferred()
-            self._waiting.append((number, waiter))
-            with suppress(TimeoutError):  # it was not heard: the room is counted again anyway
+            self._waiting[waiter] = number
+            try:
                 await waiter.addTimeout(TOLD_WITHIN_S, self._clock)
+            except TimeoutError:  # it was not heard: the room is counted again anyway
+                self._waiting.pop(waiter, None)
 
     def _as_told(self, members: Sequence[Member], joined: str) -> list[Member]:
         """The members of an answer, but of those users who are there for the others.
@@ -140,8 +142,9 @@ class Presence:
             if change.number > self._told:
                 self._told = change.number
                 self._tell(change.event)
-            while self._waiting and self._waiting[0][0] <= self._told:
-                self._waiting.pop(0)[1].callback(None)
+            for waiter in [one for one, number in self._waiting.items() if number <= self._told]:
+                del self._waiting[waiter]
+                waiter.callback(None)
 
     def _tell(self, event: Arrived | Departed) -> None:
         user, present = event.member.user, self._present

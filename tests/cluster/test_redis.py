@@ -229,3 +229,12 @@ def test_who_joins_is_told_of_those_whom_redis_has_forgotten_and_not_of_those_wh
     participants = other.join("song", eve)
     assert sorted(str(one.user_id) for one in participants) == ["5", "6", "ada"]
     assert [event.member for event in ears.of(Departed)] == []
+
+
+def test_who_was_not_told_of_in_time_is_let_in_and_waited_for_no_more(daemons: Daemons) -> None:
+    daemon = daemons()
+    opened(daemon)
+    daemon.join("song", ADA)
+    daemon.cluster._link.unsubscribe(b"chordme:room:song")
+    assert len(daemon.join("song", BOB)) == 2
+    assert not daemon.cluster._rooms["song"].presence._waiting
