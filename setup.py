@@ -29,6 +29,7 @@ setup(
         "orjson>=3.10",
         "pyjwt>=2.15.1",
         "service-identity>=24.1",
+        "treq>=25.5",
         "twisted>=26.4",
         "txredisapi>=1.6.0",
     ],

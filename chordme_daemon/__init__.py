@@ -29,6 +29,11 @@ The house, and which way its imports point (down; never up, never round)::
         emitters.py       what a backend says to clients, by python-socketio's manager
         server.py         answers clients, one request at a time each
         answers.py        what each request does, and what it is answered
+        authorizers.py    what somebody may do: by their token, or by the backend
+        reviews.py        the same, asked again while they are there
+        songs.py          songs of the backend: loaded with the first member
+        saving.py         when they are saved, by whom, and how that went
+        reconciling.py    what is saved, and what others have made of it
         editing.py        operations of current and legacy clients, and how these catch up
         records.py        what an operator may see of a song, and restore
         cursors.py        cursors beyond the rate: the newest waits
@@ -41,6 +46,7 @@ The house, and which way its imports point (down; never up, never round)::
         seats.py          one connection's place in one room
         document.py       a song's text at the head, and the log that leads there       (pure)
         shadow.py         what a client that sends no revision has in its editor        (pure)
+        merging.py        what two have made of one text                                (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
         auth.py           who a client is and what they may do                          (pure)
         allowance.py      the same, of this daemon or of all together
@@ -48,6 +54,11 @@ The house, and which way its imports point (down; never up, never round)::
         payloads.py       what is told
         answer.py         the shape of an answer
         events.py         the vocabulary of what may be asked, and how it is refused    (pure)
+    backend/              ChordMe's backend over HTTP
+        client.py         its calls: rights, texts in and out
+        body.py           the body of an answer, read to its end or given up
+        bodies.py         what it says, read without believing it                       (pure)
+        notices.py        what it has to say by itself, and whether it is the one       (pure)
     cluster/              how several daemons act as one
         interface.py      ICluster: notes, entries, members, and the promise about their order
         local.py          a cluster of one
@@ -57,6 +68,7 @@ The house, and which way its imports point (down; never up, never round)::
         replica.py        one room as it was heard, and how it stays what the log says
         presence.py       who is in a room, of all daemons
         session.py        the right to write, and what daemons know of each other
+        saves.py          who saves a song, and what was saved of it
         scripts.py        what is done in Redis at one stroke
         wire.py           what is kept in Redis and said in its channels; nothing is trusted
         link.py           commands and channels over two connections, never deaf unnoticed

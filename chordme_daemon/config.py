@@ -27,6 +27,7 @@ from chordme_daemon.parsers import (
 )
 from chordme_daemon.settings import (
     Auth,
+    Backend,
     Cluster,
     Config,
     Heartbeat,
@@ -74,7 +75,7 @@ def _key(row: "attrs.Attribute[Any]") -> str:
 
 SECTIONS = {
     cls.__name__.lower(): cls
-    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Proxy, Log)
+    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Backend, Proxy, Log)
 }
 SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
     f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)
@@ -105,6 +106,7 @@ IN_DEMO = {
     "cluster.redis_url": "",
     "cluster.peer_listen": "",
     "cluster.emitters": "",
+    "backend.url": "",
 }
 
 

@@ -13,6 +13,7 @@ from chordme_daemon.app import payloads
 from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier
+from chordme_daemon.app.authorizers import SongRights, TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.emitters import Emitters
@@ -20,6 +21,7 @@ from chordme_daemon.app.events import Fields, Permission
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
+from chordme_daemon.backend.client import Backend
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
@@ -76,8 +78,11 @@ class Floors:
         )
         self.address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()
+        self._claims = TokenClaims(Permission.from_wire(config.auth.default_permission))
         self.records = Records(self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
+        self.backend = self._build_backend()
+        self.rights = self._build_rights()
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.answers, self.app = self._build_app()
         self.emitters = Emitters(
@@ -139,6 +144,18 @@ class Floors:
     def _hear_emitter(self, data: bytes) -> None:
         self.emitters.hear(data)  # built after the application
 
+    def _build_backend(self) -> Backend | None:
+        backend = self._config.backend
+        if not backend.url:
+            return None
+        return Backend(self._reactor, backend.url, trust=_authorities(backend.ca))
+
+    def _build_rights(self) -> SongRights | None:
+        if self.backend is None:
+            return None
+        free_rooms = self._config.backend.free_rooms
+        return SongRights(self.backend, self._reactor, self._claims, free_rooms)
+
     def _build_app(self) -> tuple[Answers, App]:
         auth, limits = self._config.auth, _limits(self._config)
         verifier = Verifier(
@@ -148,9 +165,7 @@ class Floors:
             audience=auth.audience or None,
             leeway_s=auth.leeway_s,
         )
-        access = Access(
-            verifier, Permission.from_wire(auth.default_permission), auth.authenticate_within_s
-        )
+        access = Access(verifier, self.rights or self._claims, auth.authenticate_within_s)
         answers = Answers(
             self._reactor,
             time.time,

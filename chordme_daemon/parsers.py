@@ -210,6 +210,28 @@ def host_and_port(text: str) -> str:
     return text
 
 
+def origin_or_none(text: str) -> str:
+    """The URL of a server, perhaps with a path, or nothing."""
+    url = r"https?://(?:[\w.-]+|\[[0-9a-fA-F:.]+])(?::[0-9]{1,5})?(?:/[\w./~-]*)?"
+    if text and not re.fullmatch(url, text, re.ASCII):
+        raise ValueError("a URL such as https://chordme.example, without user, ? or #, or nothing")
+    return text.rstrip("/")
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """Names of rooms with * for anything."""
+    if not all(re.fullmatch(r"[A-Za-z0-9_*-]{1,50}", one) for one in listed(text)):
+        raise ValueError("names of rooms such as lobby-*, separated by spaces")
+    return tuple(listed(text))
+
+
+def line_or_longer(text: str) -> str:
+    """One line, as long as a token may be."""
+    if not text.isprintable() or len(text) > MAX_SECRET_BYTES:
+        raise ValueError(f"at most {MAX_SECRET_BYTES} printable characters")
+    return text.strip()
+
+
 def channels(text: str) -> tuple[str, ...]:
     """Names of channels."""
     if any(len(one) > 128 or not one.isprintable() for one in listed(text)):

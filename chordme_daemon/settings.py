@@ -241,6 +241,54 @@ class Cluster:
 
 
 @attrs.frozen
+class Backend:
+    """Whose songs these are."""
+
+    url: str = _row(
+        "",
+        parsers.origin_or_none,
+        "Where ChordMe's backend is, such as https://chordme.example: it is asked who may do what "
+        "with a song, and has the songs. Empty for none: then tokens say what is allowed, and "
+        "songs are only here.",
+    )
+    ca: str = _row(
+        "",
+        parsers.line,
+        "A PEM file of the authorities that may vouch for it; empty for those that the system "
+        "trusts.",
+    )
+    free_rooms: tuple[str, ...] = _row(
+        "",
+        parsers.patterns,
+        "Rooms that are no songs of the backend, and in which tokens say what is allowed: names "
+        "with * for anything, such as lobby-*. Other rooms are refused.",
+    )
+    recheck_s: float = _row(
+        "60", _wait, "Seconds after which it is asked again what somebody in a room may do."
+    )
+    service_token: str = _row(
+        "",
+        parsers.line_or_longer,
+        "A token with which songs are saved when nobody who may edit them is here; empty for none.",
+        hidden=True,
+    )
+    saves: Rate = _row(
+        "20/300", parsers.rate, "Saves of all songs together: count/seconds, 0 for no limit."
+    )
+    save_after_s: float = _row("2", _wait, "Seconds without an edit after which a song is saved.")
+    save_within_s: float = _row(
+        "30", _wait, "Seconds after the first unsaved edit when it is saved in any case."
+    )
+    key: bytes = _row(
+        "",
+        parsers.secret,
+        "The key that the backend's notices are signed with, of at least 32 random bytes; empty: "
+        "none are taken.",
+        hidden=True,
+    )
+
+
+@attrs.frozen
 class Proxy:
     """Who may speak for others."""
 
@@ -277,6 +325,7 @@ class Config:
     limits: Limits
     store: Store
     cluster: Cluster
+    backend: Backend
     proxy: Proxy
     log: Log
     demo: bool

@@ -19,7 +19,8 @@ class TestDefaults:
     def test_they_are_what_the_wire_contract_says(self):
         config = configured()
         assert attrs.asdict(config, recurse=False).keys() == {
-            *("server", "heartbeat", "auth", "limits", "store", "cluster", "proxy", "log", "demo")
+            *("server", "heartbeat", "auth", "limits", "store", "cluster", "backend", "proxy"),
+            *("log", "demo"),
         }
         assert attrs.asdict(config.server) == {
             "listen": ("tcp:5000",),
@@ -71,6 +72,17 @@ class TestDefaults:
             "peer_address": "",
             "emitters": (),
             "emitters_may": ("emit",),
+        }
+        assert attrs.asdict(config.backend, recurse=False) == {
+            "url": "",
+            "ca": "",
+            "free_rooms": (),
+            "recheck_s": 60.0,
+            "service_token": "",
+            "saves": Rate(20, 300.0),
+            "save_after_s": 2.0,
+            "save_within_s": 30.0,
+            "key": b"",
         }
         assert config.proxy.trusted == ()
         assert attrs.asdict(config.log) == {"level": "info", "format": "text"}

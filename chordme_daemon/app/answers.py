@@ -7,13 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from chordme_daemon.app import events, payloads
 from chordme_daemon.app.allowance import Allowance, Share
 from chordme_daemon.app.answer import Answer
-from chordme_daemon.app.auth import Identity, Verifier, permission
+from chordme_daemon.app.auth import Identity, Verifier
+from chordme_daemon.app.authorizers import IAuthorizer
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
@@ -43,10 +44,10 @@ class Limits:
 
 @attrs.frozen
 class Access:
-    """Who clients are, and what they may do where their token does not say."""
+    """Who clients are, and what they may do."""
 
     verifier: Verifier
-    default_permission: Permission
+    authorizer: IAuthorizer
     authenticate_within_s: float = 30.0
 
 
@@ -118,11 +119,11 @@ class Answers:
             if seat.shadow is None:
                 room.tell_state(seat, "refused")
 
-    def put_out(self, client: Client, room_id: str) -> None:
+    def put_out(self, client: Client, room_id: str, reason: str = "revoked") -> None:
         """Take a client out of a room, if it is there, and tell it so."""
         if room_id in client.seats:
             self._stand_up(client, room_id)
-            client.connection.emit("room_left", payloads.room_left(room_id, "revoked"))
+            client.connection.emit("room_left", payloads.room_left(room_id, reason))
 
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
@@ -184,35 +185,48 @@ class Answers:
             rooms = await self._rooms.memberships(client.member_key)
         except ClusterUnavailable:
             rooms = {}
+        authorizer = self._access.authorizer
+        # All at once; of those that nobody can tell of now it will ask when it joins.
+        asked = DeferredList([authorizer.ask(identity, room) for room in rooms], consumeErrors=True)
         resumed = [
             payloads.resumed(room_id, level, revision)
-            for room_id, revision in rooms.items()
-            if (level := self._permission(identity, room_id)) >= Permission.READ
+            for (room_id, revision), (is_known, level) in zip(
+                rooms.items(), await asked, strict=True
+            )
+            if is_known and level >= Permission.READ
         ]
         return _authenticated(identity, resumed)
 
-    def _permission(self, identity: Identity, room_id: str) -> Permission:
-        return permission(identity, room_id, self._access.default_permission)
-
     def _review_permissions(self, client: Client, identity: Identity) -> None:
         """Tell a client of the rooms in which its fresh token permits something else."""
-        for room_id, (_, seat) in list(client.seats.items()):
-            level = self._permission(identity, room_id)
-            if level == seat.permission:
-                continue
-            seat.permission = level
-            if level < Permission.READ:
-                self.put_out(client, room_id)
-            else:
-                changed = payloads.permission_changed(room_id, level)
-                client.connection.emit("permission_changed", changed)
+        for room_id in list(client.seats):
+            level = self._access.authorizer.known(identity, room_id)
+            if level is not None:
+                self.permit(client, room_id, level)
+
+    def permit(
+        self, client: Client, room_id: str, level: Permission, reason: str = "revoked"
+    ) -> None:
+        """Let a client do this from now on in a room where it is, and tell it what has changed."""
+        if room_id not in client.seats:
+            return
+        _, seat = client.seats[room_id]
+        if level == seat.permission:
+            return
+        seat.permission = level
+        if level < Permission.READ:
+            self.put_out(client, room_id, reason)
+        else:
+            changed = payloads.permission_changed(room_id, level)
+            client.connection.emit("permission_changed", changed)
 
     # Rooms
 
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
         await self._spend(self._joins, identity)
-        level = self._permission(identity, request.room_id)
+        level = await self._access.authorizer.ask(identity, request.room_id)
+        self.permit(client, request.room_id, level)  # it may have changed since it is there
         if level < Permission.READ:
             raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         if request.room_id in client.seats:

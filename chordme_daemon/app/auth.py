@@ -48,6 +48,8 @@ class Identity:
     good_until_s: float
     rooms: Mapping[str, Permission] | None = None
     token_id: str | None = None
+    # The token itself, for the backend alone; it is gone with the connection, and never shown.
+    token: str = attrs.field(default="", repr=False, eq=False)
 
 
 class Verifier:
@@ -85,12 +87,13 @@ class Verifier:
         if not isinstance(token, str):
             raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
         try:
-            identity = self._identity(self._claims(_stripped(token)), now_s)
+            stripped = _stripped(token)
+            identity = self._identity(self._claims(stripped), now_s)
         except Exception:  # PyJWT lets more than its own errors out; none of them is for the client
             raise _bad(Code.INVALID_TOKEN) from None
         if identity.good_until_s <= now_s:
             raise _bad(Code.TOKEN_EXPIRED)
-        return identity
+        return attrs.evolve(identity, token=stripped)
 
     def _claims(self, token: str) -> Mapping[str, object]:
         for secret in self._secrets:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from chordme_daemon.app import payloads
 from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier, mint
+from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
@@ -183,6 +184,7 @@ class House:
         cluster: ICluster | Callable[[Clock], ICluster] | None = None,
         *,
         permission: Permission = Permission.EDIT,
+        authorizer: Any = None,
         capacity: Capacity = CAPACITY,
         max_queued_bytes: int = 1024 * 1024,
         leeway_s: float = 0.0,
@@ -207,7 +209,8 @@ class House:
             self.documents.bring_back,
             clock=self.clock,
         )
-        access = Access(Verifier([SECRET], ["HS256"], leeway_s=leeway_s), permission)
+        verifier = Verifier([SECRET], ["HS256"], leeway_s=leeway_s)
+        access = Access(verifier, authorizer or TokenClaims(permission))
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
         may_ask = Limits(
             **{
