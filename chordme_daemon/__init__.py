@@ -5,6 +5,7 @@ The house, and which way its imports point (down; never up, never round)::
     service.py            what twistd starts and stops: listening, ticking, saying goodbye
     workers.py            several processes behind one port
     floors.py             every part of a daemon, from the ground up: where all are named
+    belongings.py         the parts of a daemon whose songs belong to a backend
     cli.py                `chordme-daemon`: what an operator does beside twistd
     commands/             what that is: a module for each kind of command
         songs.py          `export` and `import`
@@ -33,7 +34,8 @@ The house, and which way its imports point (down; never up, never round)::
         reviews.py        the same, asked again while they are there
         songs.py          songs of the backend: loaded with the first member
         saving.py         when they are saved, by whom, and how that went
-        reconciling.py    what is saved, and what others have made of it
+        broker.py         one song on its way to the backend
+        reconciling.py    what the backend has, and what was done to it there
         editing.py        operations of current and legacy clients, and how these catch up
         records.py        what an operator may see of a song, and restore
         cursors.py        cursors beyond the rate: the newest waits
@@ -69,6 +71,7 @@ The house, and which way its imports point (down; never up, never round)::
         presence.py       who is in a room, of all daemons
         session.py        the right to write, and what daemons know of each other
         saves.py          who saves a song, and what was saved of it
+        save_scripts.py   how that is done in Redis
         scripts.py        what is done in Redis at one stroke
         wire.py           what is kept in Redis and said in its channels; nothing is trusted
         link.py           commands and channels over two connections, never deaf unnoticed

@@ -1,8 +1,10 @@
 """How the parts of the daemon are, for `/health/detailed`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from chordme_daemon.belongings import Belongings
 from chordme_daemon.floors import Floors
 from chordme_daemon.web import Check
 
@@ -38,4 +40,19 @@ def health_checks(
             "healthy" if redis.available and redis.hears else "unhealthy",
             {"address": str(redis.address), "dropped_messages": redis.dropped},
         )
+    if floors.belongings is not None:
+        checks["backend"] = partial(_backend, floors.belongings)
     return checks
+
+
+def _backend(belongings: Belongings) -> Check:
+    """Never worse than degraded: people go on editing without it."""
+    backend = belongings.backend
+    figures = {
+        "address": backend.url,
+        "calls": backend.calls,
+        "failures": backend.failures,
+        "unsaved_songs": belongings.saving.unsaved,
+        "trouble": backend.trouble,
+    }
+    return Check("degraded" if backend.trouble else "healthy", figures)

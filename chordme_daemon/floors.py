@@ -13,7 +13,7 @@ from chordme_daemon.app import payloads
 from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.answers import Access, Answers, Limits
 from chordme_daemon.app.auth import Verifier
-from chordme_daemon.app.authorizers import SongRights, TokenClaims
+from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.emitters import Emitters
@@ -21,10 +21,11 @@ from chordme_daemon.app.events import Fields, Permission
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
-from chordme_daemon.backend.client import Backend
+from chordme_daemon.belongings import Belongings
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
+from chordme_daemon.cluster.saves import ISaves, LocalSaves, RedisSaves
 from chordme_daemon.engineio.server import Server as EngineServer
 from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import Heartbeat
@@ -68,23 +69,24 @@ class Floors:
         self.redis = self._build_redis()
         self.cluster = self.redis or self._build_local()
         self.documents = Documents(self.cluster, reactor)
+        self._claims = TokenClaims(Permission.from_wire(config.auth.default_permission))
+        self.belongings = self._build_belongings()
         self.rooms = Rooms(
             self.cluster,
             self.socketio.prepare,
             Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
             time.time,
             self.documents.bring_back,
-            clock=reactor,
+            fill=None if self.belongings is None else self.belongings.fill,
         )
         self.address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()
-        self._claims = TokenClaims(Permission.from_wire(config.auth.default_permission))
         self.records = Records(self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
-        self.backend = self._build_backend()
-        self.rights = self._build_rights()
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.answers, self.app = self._build_app()
+        if self.belongings is not None:
+            self._join_belongings(self.belongings)
         self.emitters = Emitters(
             self.app,
             self.answers,
@@ -144,17 +146,23 @@ class Floors:
     def _hear_emitter(self, data: bytes) -> None:
         self.emitters.hear(data)  # built after the application
 
-    def _build_backend(self) -> Backend | None:
+    def _build_belongings(self) -> Belongings | None:
         backend = self._config.backend
         if not backend.url:
             return None
-        return Backend(self._reactor, backend.url, trust=_authorities(backend.ca))
+        trust = _authorities(backend.ca)
+        return Belongings(backend, self._reactor, trust=trust, claims=self._claims)
 
-    def _build_rights(self) -> SongRights | None:
-        if self.backend is None:
-            return None
-        free_rooms = self._config.backend.free_rooms
-        return SongRights(self.backend, self._reactor, self._claims, free_rooms)
+    def _join_belongings(self, belongings: Belongings) -> None:
+        if self.redis is not None:
+            saves: ISaves = RedisSaves(self.redis.session)
+        else:
+            assert self.journal is not None  # noqa: S101 - there is one where there is no Redis
+            saves = LocalSaves(self.journal)
+        belongings.join(
+            self.cluster, saves, self.rooms, self.documents, wall_s=time.time, share=self.share
+        )
+        belongings.attend(self.app, self.answers)
 
     def _build_app(self) -> tuple[Answers, App]:
         auth, limits = self._config.auth, _limits(self._config)
@@ -165,7 +173,8 @@ class Floors:
             audience=auth.audience or None,
             leeway_s=auth.leeway_s,
         )
-        access = Access(verifier, self.rights or self._claims, auth.authenticate_within_s)
+        rights = self._claims if self.belongings is None else self.belongings.rights
+        access = Access(verifier, rights, auth.authenticate_within_s)
         answers = Answers(
             self._reactor,
             time.time,
@@ -209,10 +218,13 @@ class Floors:
             self.cluster,
             self.connections,
             self.emitters,
+            *([self.belongings] if self.belongings is not None else []),
         )
 
     async def stop(self) -> None:
         """End, when the clients have left."""
+        if self.belongings is not None:
+            await self.belongings.stop()
         if self.relay is not None:
             await self.relay.close()
         if self.redis is not None:

@@ -187,5 +187,11 @@ def conflict_resolved(room_id: str, revision: int, kept: str, dropped: str) -> F
     return {"room_id": room_id, "revision": revision, "kept": kept, "dropped": dropped}
 
 
+def save_state(room_id: str, state: str, revision: int, reason: str | None = None) -> Fields:
+    """`state` is one of saved, pending, failed, altered."""
+    payload: Fields = {"room_id": room_id, "state": state, "revision": revision}
+    return with_present(payload, reason=reason)
+
+
 def pong(timestamp_ms: int, sent_at: int | float | None = None) -> Fields:
     return with_present({"timestamp": timestamp_ms}, sent_at=sent_at)

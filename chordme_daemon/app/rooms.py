@@ -1,7 +1,7 @@
 """All rooms of this daemon: they are opened with their first member and closed after the last."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -30,6 +30,10 @@ SAVE_AFTER_REVISIONS: Final = 200
 SAVE_AFTER_MS: Final = 30_000
 
 
+# Has an open room's song there for somebody who is about to join.
+Fill = Callable[[Room, Seat], Awaitable[None]]
+
+
 @attrs.frozen
 class Capacity:
     """How many may be together."""
@@ -52,9 +56,10 @@ class Rooms:
         wall_s: Callable[[], float],
         bring_back: BringBack,
         *,
-        clock: IReactorTime,
+        fill: Fill | None = None,
     ) -> None:
         self._cluster = cluster
+        self._fill = fill
         self._prepare = prepare
         self._capacity = capacity
         self._wall_s = wall_s
@@ -93,6 +98,8 @@ class Rooms:
         try:
             if room.document is None:
                 await self._open(room)
+            if self._fill is not None:
+                await self._fill(room, seat)
             if room.damaged:
                 raise ClusterUnavailable
             # What it sent over another connection is to be in what it is told now, or never to be.

@@ -213,7 +213,7 @@ class Journal:
             self._unreadable.discard(room)
             return record
 
-        return self._ask(work, writes=False)
+        return self.ask(work, writes=False)
 
     def append(self, room: str, entries: Sequence[Entry]) -> Deferred[None]:
         """Put entries behind the last one of a room: all of them, or it fails."""
@@ -231,7 +231,7 @@ class Journal:
                 raise sqlite3.IntegrityError(f"{room}: revision {first} does not follow the last")
             database.executemany("INSERT INTO entries VALUES (?, ?, ?)", values)
 
-        return self._ask(work)
+        return self.ask(work)
 
     def compact(self, room: str, snapshot: Snapshot, base: int) -> Deferred[None]:
         """Keep a snapshot that is not older than the last, and forget entries that it covers."""
@@ -247,7 +247,7 @@ class Journal:
                 raise sqlite3.IntegrityError(f"{room}: no snapshot can be of revision {revision}")
             database.execute("DELETE FROM entries WHERE room = ? AND revision <= ?", (room, base))
 
-        return self._ask(work)
+        return self.ask(work)
 
     def copy(self, room: str, snapshot: Snapshot) -> Deferred[None]:
         """Keep a snapshot of a room whose log is elsewhere, if it is not older than the last."""
@@ -263,7 +263,7 @@ class Journal:
             if database.execute(statement, values).rowcount:
                 database.execute("DELETE FROM entries WHERE room = ?", (room,))
 
-        return self._ask(work)
+        return self.ask(work)
 
     def keep_messages(self, room: str, notes: Sequence[Note]) -> Deferred[None]:
         """Keep notes of a room that are new, and so many of the last."""
@@ -279,20 +279,21 @@ class Journal:
                 database.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
             database.execute(forget, (room, room, KEPT_NOTES))
 
-        return self._ask(work)
+        return self.ask(work)
 
     def remember(self, room: str, member: Member) -> Deferred[None]:
         """Know that somebody is in a room, whatever happens."""
         values = (room, member.key, rows.to_json(member))
         statement = "INSERT OR REPLACE INTO members VALUES (?, ?, ?)"
-        return self._ask(lambda database: database.execute(statement, values))
+        return self.ask(lambda database: database.execute(statement, values))
 
     def forget(self, room: str, key: str) -> Deferred[None]:
         """Know it no more."""
         statement = "DELETE FROM members WHERE room = ? AND key = ?"
-        return self._ask(lambda database: database.execute(statement, (room, key)))
+        return self.ask(lambda database: database.execute(statement, (room, key)))
 
-    def _ask(self, work: Work, *, writes: bool = True) -> Deferred[Any]:
+    def ask(self, work: Work, *, writes: bool = True) -> Deferred[Any]:
+        """Do something with the database; fires with what came of it, if it only reads."""
         task = _Task(work, writes)
         if self._database is None:
             task.done.errback(Failure(ClusterUnavailable("the journal is closed")))

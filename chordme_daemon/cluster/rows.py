@@ -52,6 +52,12 @@ MIGRATIONS: Final = (
     DROP TABLE rooms;
     ALTER TABLE rooms_without_messages RENAME TO rooms;
     """,
+    # What is known of songs that belong elsewhere; the revision up to which all is there.
+    """
+    CREATE TABLE saves (
+        room TEXT PRIMARY KEY, revision INTEGER NOT NULL DEFAULT 0, saved BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 T = TypeVar("T")
 

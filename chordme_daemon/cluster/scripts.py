@@ -19,6 +19,8 @@ KEYS[1] is the prefix of all keys:
     room:ROOM:messages  list    the last notes that were to be kept
     room:ROOM:members   hash    key -> "ORDER NODE MEMBER"
     room:ROOM:users     hash    user -> how many members
+    room:ROOM:saves     hash    owner ("NODE SESSION"), saved, revision (of what is saved)
+    unsaved             set     the rooms of which something may not be saved yet
     rate:NAME:KEY       string  when a bucket is full again, in us
 
 All scripts but `READ` and what else only reads begin with ARGV node, session, prefix of messages.
@@ -29,7 +31,7 @@ from typing import Final
 from chordme_daemon.cluster.interface import KEPT_NOTES
 from chordme_daemon.cluster.link import Script
 
-_KEYS: Final = """
+KEYS: Final = """
 local P = KEYS[1]
 local function of(room, what) return P .. 'room:' .. room .. ':' .. what end
 local function number(room, field)
@@ -41,7 +43,7 @@ local function now_ms()
 end
 """
 
-_GUARD: Final = """
+GUARD: Final = """
 local node, session, opening = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', P .. 'sessions', node) ~= session then return {'session'} end
 local function say(room, rest) redis.call('PUBLISH', P .. 'room:' .. room, opening .. rest) end
@@ -96,7 +98,7 @@ end
 
 # node, session, where it is reached or nothing, a password -> the password, the node's members.
 BEGIN: Final = Script(
-    _KEYS
+    KEYS
     + """
 redis.call('HSET', P .. 'sessions', ARGV[1], ARGV[2])
 redis.call('ZADD', P .. 'nodes', now_ms(), ARGV[1])
@@ -108,8 +110,8 @@ return {redis.call('GET', P .. 'password'), redis.call('SMEMBERS', P .. 'node:' 
 
 # grace in ms; whoever has not left is lost.
 END: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _MEMBERS
     + """
 for _, place in ipairs(redis.call('SMEMBERS', P .. 'node:' .. node)) do
@@ -126,8 +128,8 @@ return {'ok'}
 # lease in ms, grace in ms -> the peers: nodes and where they are reached, one behind the other.
 # What is due is done in parts; whoever comes next goes on.
 CARE: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _MEMBERS
     + """
 local now = now_ms()
@@ -156,8 +158,8 @@ return {'ok', redis.call('HGETALL', P .. 'peers')}
 # room, key, user, member, the most users, whether it is said again -> the members, the number of
 # the last change of who is there, and whether that is the user's coming.
 JOIN: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _MEMBERS
     + """
 local room, key, user, member = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -186,8 +188,8 @@ return {
 
 # room, key, whether it is lost, grace in ms.
 LEAVE: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _MEMBERS
     + """
 local room, key = ARGV[4], ARGV[5]
@@ -201,7 +203,7 @@ return {'ok'}
 
 # key -> rooms and their revisions, one behind the other.
 MEMBERSHIPS: Final = Script(
-    _KEYS
+    KEYS
     + """
 local found = {}
 for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms:' .. ARGV[1])) do
@@ -214,8 +216,8 @@ return found
 
 # room, head, then of each draft: author, seq, entry -> ok, or what leads from there to the head.
 COMMIT: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + """
 local room, head = ARGV[4], tonumber(ARGV[5])
 local log, answered = of(room, 'log'), of(room, 'answered')
@@ -242,7 +244,7 @@ return {'ok'}
 
 # room, revision -> head, base, what came after that revision.
 SINCE: Final = Script(
-    _KEYS
+    KEYS
     + """
 local room, revision = ARGV[1], tonumber(ARGV[2])
 local base = number(room, 'base')
@@ -254,7 +256,7 @@ return {number(room, 'revision'), base, entries}
 
 # rooms -> their heads; 0 for one that is damaged.
 HEADS: Final = Script(
-    _KEYS
+    KEYS
     + """
 local heads = {}
 for i, room in ipairs(ARGV) do
@@ -267,7 +269,7 @@ return heads
 
 # room -> its members, and the number of the last change of who is there.
 MEMBERS: Final = Script(
-    _KEYS
+    KEYS
     + """
 return {redis.call('HVALS', of(ARGV[1], 'members')), number(ARGV[1], 'present')}
 """
@@ -275,7 +277,7 @@ return {redis.call('HVALS', of(ARGV[1], 'members')), number(ARGV[1], 'present')}
 
 # room -> head, base, snapshot, entries, messages.
 READ: Final = Script(
-    _KEYS
+    KEYS
     + """
 local room = ARGV[1]
 return {
@@ -286,8 +288,8 @@ return {
 
 # room, note without its end.
 KEEP: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + f"""
 local room = ARGV[4]
 local said = math.max(number(room, 'said') + 1, now_ms())
@@ -302,8 +304,8 @@ return {{'ok'}}
 
 # room, revision, base, snapshot, then of each author: author, seq.
 COMPACT: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _ANSWERED
     + """
 local room, revision, base = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -323,8 +325,8 @@ return {'ok'}
 # room, its head, then the new one, the new base, the snapshot's revision, snapshot, how many
 # entries, these, then of each author: author, seq -> ok, or stale when its head is another.
 RESTORE: Final = Script(
-    _KEYS
-    + _GUARD
+    KEYS
+    + GUARD
     + _ANSWERED
     + """
 local room, revision, base, saved, count = ARGV[4], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[10])

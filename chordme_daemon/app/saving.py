@@ -1,0 +1,354 @@
+"""When songs are saved to the backend, by whose token, and what their rooms are told of it.
+
+- A song is saved some time after the last edit, and not later than some time after the first that
+  is not saved. When all have left, and when the daemon stops, it is saved at once.
+- All songs share one budget, and the backend's own limit is kept: who has waited longest is first.
+- While the backend is away nothing is lost: the song is kept here, and saved when it is back.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chordme_daemon.app import payloads
+from chordme_daemon.app.allowance import Allowance
+from chordme_daemon.app.auth import Identity
+from chordme_daemon.app.authorizers import song_id
+from chordme_daemon.app.broker import Broker, NobodyMay, Outcome
+from chordme_daemon.app.events import Refused
+from chordme_daemon.app.room import Room
+from chordme_daemon.app.rooms import Rooms
+from chordme_daemon.backend.client import Conflict, Rejected, Unavailable
+from chordme_daemon.cluster.interface import ClusterUnavailable
+from chordme_daemon.cluster.saves import ISaves, NotOwner
+
+# How often a song is tried again, at first and at last.
+TRY_AGAIN_S: Final = (2.0, 60.0)
+# How often another daemon's songs are looked at, and songs that nobody looks after are looked for.
+OTHERS_S: Final = 3.0
+ORPHANS_S: Final = 15.0
+# How often it is looked whether a song that is open was edited in the backend.
+LOOK_S: Final = 300.0
+MOST_AT_ONCE: Final = 4
+FLUSH_WITHIN_S: Final = 3.0
+
+
+@attrs.frozen
+class Habits:
+    """When a song is saved."""
+
+    save_after_s: float = 2.0
+    save_within_s: float = 30.0
+    service_token: str = attrs.field(default="", repr=False)
+
+
+@attrs.define(eq=False)
+class Watched:
+    """One song, as it was when it was last looked at."""
+
+    room_id: str
+    # As it was opened here last; None for one that nobody here has opened.
+    room: Room | None
+    revision: int
+    look_at: float
+    # When it was first and last edited since it was saved.
+    first_at: float | None = None
+    last_at: float = 0.0
+    # When it may be tried again, and how often it went wrong.
+    not_before: float = 0.0
+    failures: int = 0
+    busy: bool = False
+    # Who has been here since it was saved, and who of them edited it last.
+    met: dict[str, Identity] = attrs.field(factory=dict)
+    editor: Identity | None = None
+    told: tuple[str, str | None] = ("saved", None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody here has it open."""
+        return self.room is not None and not self.room.closed
+
+
+class Saving:
+    """Saves songs; `editors(room)` are those here who may edit it.
+
+    `clock` is monotonic, `wall_s()` is the time of day.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        broker: Broker,
+        rooms: Rooms,
+        saves: ISaves,
+        clock: IReactorTime,
+        wall_s: Callable[[], float],
+        *,
+        budget: Allowance,
+        editors: Callable[[Room], Iterable[Identity]],
+        habits: Habits,
+    ) -> None:
+        self._broker = broker
+        self._rooms = rooms
+        self._saves = saves
+        self._clock = clock
+        self._wall_s = wall_s
+        self._budget = budget
+        self._editors = editors
+        self._habits = habits
+        self._songs: dict[str, Watched] = {}
+        # Until when the backend wants no saves at all, and when orphans are looked for.
+        self._not_before = 0.0
+        self._orphans_at = 0.0
+        self._stopping = False
+
+    @property
+    def unsaved(self) -> int:
+        """How many songs wait to be saved."""
+        return sum(song.first_at is not None for song in self._songs.values())
+
+    def watch(self, room: Room, was_here: bool) -> None:
+        """Look after an open room's song; one that was here may have changed in the backend."""
+        now = self._clock.seconds()
+        song = self._songs.get(room.id)
+        if song is not None:
+            song.room = room
+        else:
+            song = Watched(room.id, room, room.text.revision, now + LOOK_S)
+            self._songs[room.id] = song
+            if was_here:  # perhaps not all of it was saved
+                song.first_at = song.last_at = now
+        if was_here:
+            song.look_at = now
+
+    def meet(self, room: Room, key: str, identity: Identity) -> None:
+        """Know who somebody is who may edit an open room's song."""
+        if room.id in self._songs:
+            self._songs[room.id].met[key] = identity
+
+    def look(self, room_id: str) -> None:
+        """See soon whether a song was edited in the backend."""
+        if room_id in self._songs:
+            self._songs[room_id].look_at = self._clock.seconds()
+
+    def tick(self) -> None:
+        """Save what is due; to be called every second."""
+        now = self._clock.seconds()
+        self._budget.tick()
+        for song in list(self._songs.values()):
+            self._observe(song, now)
+        if now >= self._orphans_at:
+            self._orphans_at = now + ORPHANS_S
+            self._begin(self._adopt())
+        self._begin_due(now)
+
+    async def stop(self) -> None:
+        """Save what is not saved, as far as there is time and budget."""
+        now = self._clock.seconds()
+        for song in list(self._songs.values()):
+            self._observe(song, now)
+        self._stopping = True
+        until = now + FLUSH_WITHIN_S
+        while self._clock.seconds() < until and (due := self._due(self._clock.seconds())):
+            some = [self._care_for(song) for song in due[:MOST_AT_ONCE]]
+            left_s = max(0.05, until - self._clock.seconds())
+            working = DeferredList([ensureDeferred(one) for one in some], consumeErrors=True)
+            try:
+                await working.addTimeout(left_s, self._clock)
+            except Exception:  # what is not saved now is saved by whoever comes next
+                break
+        for room_id in list(self._songs):
+            try:
+                await self._broker.release(room_id)
+            except ClusterUnavailable:
+                break
+
+    # What is due
+
+    def _observe(self, song: Watched, now: float) -> None:
+        """Notice edits, and who made them."""
+        room = song.room
+        if room is None or room.damaged or room.text.revision == song.revision:
+            return
+        song.revision = room.text.revision
+        song.last_at = now
+        if song.first_at is None:
+            song.first_at = now
+            song.failures = 0
+        _, entries = room.text.history(song.revision - 1)
+        author = entries[-1].draft.author if entries else ""
+        if author in song.met:
+            song.editor = song.met[author]
+            if song.told[0] != "pending":
+                self._tell(song, "pending", None)
+
+    def _due(self, now: float) -> list[Watched]:
+        """The songs that are to be looked after now, those first that have waited longest."""
+        due = [song for song in self._songs.values() if not song.busy and self._is_due(song, now)]
+        return sorted(due, key=lambda song: now if song.first_at is None else song.first_at)
+
+    def _is_due(self, song: Watched, now: float) -> bool:
+        if now < song.not_before:
+            return False
+        is_closed = not song.is_open
+        if song.first_at is None:
+            return is_closed or (now >= song.look_at and not self._stopping)
+        if now < self._not_before:
+            return False
+        habits = self._habits
+        is_late = now >= song.first_at + habits.save_within_s
+        return is_closed or self._stopping or is_late or now >= song.last_at + habits.save_after_s
+
+    def _begin_due(self, now: float) -> None:
+        at_work = sum(song.busy for song in self._songs.values())
+        for song in self._due(now)[: max(0, MOST_AT_ONCE - at_work)]:
+            self._begin(self._care_for(song))
+
+    def _begin(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        def failed(failure: Failure) -> None:
+            if not failure.check(ClusterUnavailable):
+                self.log.failure("Looking after songs failed", failure)
+
+        ensureDeferred(work).addErrback(failed)
+
+    async def _adopt(self) -> None:
+        """Look after songs that were not saved before the daemon that had them ended."""
+        for room_id in await self._saves.unsaved():
+            if room_id not in self._songs and song_id(room_id) is not None:
+                now = self._clock.seconds()
+                song = self._songs[room_id] = Watched(room_id, None, -1, now + LOOK_S)
+                song.first_at = song.last_at = now
+
+    # One song
+
+    async def _care_for(self, song: Watched) -> None:
+        song.busy = True
+        try:
+            await self._attempt(song)
+        except NotOwner as other:
+            self._leave_to(song, other.revision)
+        except ClusterUnavailable:
+            self._try_again(song)
+        except Unavailable as error:
+            if error.retry_after_s:
+                self._not_before = self._clock.seconds() + error.retry_after_s
+            self._wait(song, "backend_unavailable")
+        except Conflict:
+            song.not_before = 0.0  # somebody was faster: look again
+        except NobodyMay:
+            self._fail(song, "forbidden")
+        except (Rejected, Refused) as error:
+            self._fail(song, str(error) if isinstance(error, Rejected) else error.code.value)
+        except Exception:
+            self.log.failure("The song {room} could not be saved", room=song.room_id)
+            self._fail(song, "internal")
+        finally:
+            song.busy = False
+
+    async def _attempt(self, song: Watched) -> None:
+        now = self._clock.seconds()
+        tokens = self._tokens(song)
+        if song.first_at is None and not song.is_open:
+            await self._forget(song)
+            return
+        if not tokens:
+            self._wait(song, "no_editor")
+            return
+        is_looking = now >= song.look_at
+        if is_looking:
+            await self._broker.look(song.room_id, tokens)
+            song.look_at = self._clock.seconds() + LOOK_S
+        outcome = await self._broker.is_saved(song.room_id)
+        if outcome is None:
+            wait_s = await self._spend()
+            if wait_s > 0:
+                self._not_before = max(self._not_before, now + wait_s)
+                self._tell(song, "pending", "rate_limited")
+                return
+            outcome = await self._broker.save(song.room_id, tokens)
+        await self._succeed(song, outcome)
+
+    async def _spend(self) -> float:
+        wait_s = self._budget.spend("songs")
+        return wait_s if isinstance(wait_s, float) else await wait_s
+
+    async def _succeed(self, song: Watched, outcome: Outcome) -> None:
+        song.failures = 0
+        song.not_before = 0.0
+        now = self._clock.seconds()
+        song.first_at = None if outcome.is_all else now
+        state = "saved" if outcome.damage is None else "altered"
+        if outcome.is_all:
+            song.revision = max(song.revision, outcome.revision)
+            self._let_go(song)
+            self._tell(song, state, outcome.damage, outcome.revision)
+            if not song.is_open:
+                await self._forget(song)
+
+    def _leave_to(self, song: Watched, revision: int) -> None:
+        """Another daemon saves it; it may end."""
+        now = self._clock.seconds()
+        song.not_before = now + OTHERS_S
+        song.look_at = now + LOOK_S
+        if revision >= song.revision:
+            song.first_at = None
+            song.told = ("saved", None)
+            self._let_go(song)
+        if not song.is_open:
+            del self._songs[song.room_id]
+
+    def _let_go(self, song: Watched) -> None:
+        """Keep the tokens of those alone who are here."""
+        song.editor = None
+        here = song.room.seats if song.room is not None else {}
+        song.met = {key: identity for key, identity in song.met.items() if key in here}
+
+    async def _forget(self, song: Watched) -> None:
+        del self._songs[song.room_id]
+        await self._broker.release(song.room_id)
+
+    def _tokens(self, song: Watched) -> list[str]:
+        """The tokens that may be good for it: that of the last editor is the first."""
+        here = list(self._editors(song.room)) if song.room is not None else []
+        now_s = self._wall_s()
+        last = [song.editor] if song.editor is not None else []
+        good = [one.token for one in (*last, *here) if now_s < one.expires_at_s]
+        service = [self._habits.service_token] if self._habits.service_token else []
+        return list(dict.fromkeys([*good, *service]))
+
+    # How it went
+
+    def _try_again(self, song: Watched) -> None:
+        first_s, last_s = TRY_AGAIN_S
+        wait_s = min(last_s, first_s * 2**song.failures)
+        song.failures = min(song.failures + 1, 10)
+        song.not_before = self._clock.seconds() + wait_s
+        song.look_at = max(song.look_at, song.not_before)
+
+    def _wait(self, song: Watched, reason: str) -> None:
+        self._try_again(song)
+        if song.first_at is not None:
+            self._tell(song, "pending", reason)
+
+    def _fail(self, song: Watched, reason: str) -> None:
+        self._try_again(song)
+        if song.first_at is not None:
+            self._tell(song, "failed", reason)
+
+    def _tell(
+        self, song: Watched, state: str, reason: str | None, revision: int | None = None
+    ) -> None:
+        """Tell the room how its song is, if it was told something else."""
+        if song.told == (state, reason) and state != "saved":
+            return
+        song.told = (state, reason)
+        if song.room is not None and song.is_open:
+            revision = song.revision if revision is None else revision
+            payload = payloads.save_state(song.room_id, state, revision, reason)
+            self._rooms.publish(song.room, "save_state", payload, author="")

@@ -1,0 +1,112 @@
+"""Songs of the backend: the first to join one that is not here brings it along.
+
+It is loaded once, however many come at the same moment and on however many daemons: the first
+revision of a room is given once. What is loaded is known to be what the backend has.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chordme_daemon import ot
+from chordme_daemon.app import payloads
+from chordme_daemon.app.authorizers import song_id
+from chordme_daemon.app.document import MAX_TEXT, PASSING
+from chordme_daemon.app.events import Code, Refused, unavailable
+from chordme_daemon.app.merging import changes
+from chordme_daemon.app.room import Room
+from chordme_daemon.backend.client import Backend, Denied, Unavailable
+from chordme_daemon.cluster.interface import Draft, ICluster
+from chordme_daemon.cluster.saves import ISaves, Saved
+
+LOADER: Final = PASSING + "backend"
+# How often others may be faster before a join is refused.
+MAX_TRIES: Final = 5
+
+
+class Songs:
+    """Loads songs into rooms; `now_ms()` is the time of day.
+
+    `loaded(room, was_here)` is called once a song is there.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        backend: Backend,
+        cluster: ICluster,
+        saves: ISaves,
+        now_ms: Callable[[], int],
+        loaded: Callable[[Room, bool], None],
+    ) -> None:
+        self._backend = backend
+        self._cluster = cluster
+        self._saves = saves
+        self._now_ms = now_ms
+        self._loaded = loaded
+        self._loading: dict[Room, list[Deferred[None]]] = {}
+        self._ready: set[Room] = set()
+
+    async def fill(self, room: Room, token: str) -> None:
+        """Have the song in an open room, by the token of somebody who may read it."""
+        number = song_id(room.id)
+        if number is None or room in self._ready:
+            return
+        waiting: Deferred[None] = Deferred()
+        self._loading.setdefault(room, []).append(waiting)
+        if len(self._loading[room]) == 1:
+
+            def settle(result: Failure | None) -> None:
+                for each in self._loading.pop(room):
+                    each.callback(result)
+
+            ensureDeferred(self._fill(room, number, token)).addBoth(settle)
+        await waiting
+
+    async def _fill(self, room: Room, number: int, token: str) -> None:
+        self._ready = {one for one in self._ready if not one.closed}
+        saved = await self._saves.look(room.id)
+        was_here = saved is not None and room.text.revision > 0
+        if not was_here:
+            try:
+                text = await self._backend.read(number, token)
+            except Denied:
+                raise Refused(Code.FORBIDDEN, "Not authorized for this room") from None
+            except Unavailable:
+                raise unavailable() from None
+            await self._put(room, text)
+        self._ready.add(room)
+        self._loaded(room, was_here)
+
+    async def _put(self, room: Room, text: str) -> None:
+        """Make this the room's text, if nobody has done it meanwhile.
+
+        A song that is here, of which nothing is known in the backend, becomes the backend's: what
+        is here stays in the room's history.
+        """
+        if len(ot.to_units(text)) > MAX_TEXT:
+            raise Refused(Code.DOCUMENT_TOO_LARGE, "The document is too large", limit=MAX_TEXT)
+        was_here = room.text.revision > 0
+        for _ in range(MAX_TRIES):
+            head = room.text.revision
+            if head and not was_here:
+                return  # another daemon was faster
+            operation = changes(str(room.text.text), text)
+            await self._saves.begin(room.id, Saved(head + bool(operation), text, text))
+            if not operation:
+                return
+            if was_here:
+                self.log.warn("The song {room} is now as the backend has it", room=room.id)
+            draft = self._draft(operation, head)
+            if await self._cluster.commit(room.id, head, [draft]):
+                return
+        raise unavailable()
+
+    def _draft(self, operation: ot.Operation, head: int) -> Draft:
+        return Draft(
+            ot.to_json(operation), LOADER, head + 1, LOADER, payloads.SERVER, self._now_ms()
+        )

@@ -1,0 +1,337 @@
+"""The songs belong to ChordMe: its backend says who may do what, and has what was typed."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.backend.server import BackendServer
+from tests.backend.store import Song
+from tests.journeys.clients import Client, ClientProgram
+from tests.journeys.conftest import StartDaemon
+from tests.journeys.daemon import Daemon, http_request, token, wait_until
+
+pytestmark = pytest.mark.journey
+
+OWNER, EDITOR, READER, STRANGER = 1, 2, 3, 4
+SOON = {
+    "backend.save_after": 0.2,
+    "backend.recheck": 1,
+    "limits.operations": 0,
+    "limits.joins": 0,
+}
+
+
+@pytest.fixture
+def backend() -> Iterator[BackendServer]:
+    with BackendServer() as server:
+        yield server
+
+
+@pytest.fixture
+def song(backend: BackendServer) -> Song:
+    levels = {EDITOR: "edit", READER: "read"}
+    return backend.store.song(7, OWNER, "[C]La\n", collaborators=levels)
+
+
+def serving(start_daemon: StartDaemon, backend: BackendServer, **settings: object) -> Daemon:
+    ours = {name.replace("__", "."): value for name, value in settings.items()}
+    return start_daemon({**SOON, "backend.url": backend.url, **ours})
+
+
+class Editor:
+    """A current client in one song, who types at its end."""
+
+    def __init__(
+        self, clients: ClientProgram, url: str, user_id: int, room: str = "7", tab: str = "tab"
+    ) -> None:
+        auth = {"token": token(user_id), "client_id": f"{tab}-{user_id}"}
+        self.client: Client = clients.open(url, auth=auth, transports=["websocket"])
+        self.client.event("authenticated")
+        self.room = room
+        self.joined = self.client.ask("join_room", {"room_id": room, "document": True})
+        self.text: str = self.joined["document"]["text"] if self.joined["ok"] else ""
+        self.seq = 0
+
+    def edit(self, *operations: dict[str, object], revision: int) -> Any:
+        self.seq += 1
+        request = {"room_id": self.room, "operation": list(operations), "seq": self.seq}
+        return self.client.ask("collaboration_operation", {**request, "revision": revision})
+
+    def type(self, content: str) -> Any:
+        """Replace the whole text by another one."""
+        state = self.client.ask("join_room", {"room_id": self.room, "document": True})
+        text = state["document"]["text"]
+        gone = {"type": "delete", "position": 0, "length": len(text.encode("utf-16-le")) // 2}
+        come = {"type": "insert", "position": 0, "content": content}
+        operations = [one for one in (gone, come) if one.get("length", one.get("content"))]
+        return self.edit(*operations, revision=state["revision"])
+
+    def look(self) -> str:
+        state = self.client.ask("join_room", {"room_id": self.room, "document": True})
+        text: str = state["document"]["text"]
+        return text
+
+    def saved(self, *states: str) -> Any:
+        """Wait until the room is told one of these."""
+        while True:
+            state = self.client.event("save_state")
+            if state["state"] in states:
+                return state
+
+
+class TestRights:
+    def test_each_may_do_what_the_backend_says(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        owner, reader = (Editor(clients, daemon.url, user) for user in (OWNER, READER))
+        stranger = Editor(clients, daemon.url, STRANGER)
+        assert owner.joined["permission"] == "admin"
+        assert reader.joined["permission"] == "read"
+        assert owner.text == reader.text == "[C]La\n"
+        assert (stranger.joined["code"], stranger.joined["message"]) == (
+            "forbidden",
+            "Not authorized for this room",
+        )
+        assert reader.type("x")["code"] == "forbidden"
+        nothing = Editor(clients, daemon.url, OWNER, room="nothing", tab="other")
+        assert nothing.joined["code"] == "forbidden"
+        for name in ("participants", "permission"):
+            assert "@" not in str(owner.joined[name])
+
+    def test_rooms_that_are_no_songs_are_free_by_name(
+        self, start_daemon: StartDaemon, clients: ClientProgram, backend: BackendServer
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__free_rooms="lobby-*")
+        assert Editor(clients, daemon.url, OWNER, room="lobby-1").joined["permission"] == "edit"
+        assert backend.store.calls == []
+
+    def test_a_revoke_in_the_middle_of_typing_is_known_by_the_next_look(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        editor = Editor(clients, daemon.url, EDITOR)
+        assert editor.type("mine")["ok"]
+        song.collaborators[EDITOR] = "read"
+        assert editor.client.event("permission_changed") == {
+            "room_id": "7",
+            "permission": "read",
+        }
+        assert editor.type("mine again")["code"] == "forbidden"
+        del song.collaborators[EDITOR]
+        assert editor.client.event("room_left") == {"room_id": "7", "reason": "revoked"}
+
+    def test_a_song_that_is_deleted_is_left(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        owner = Editor(clients, daemon.url, OWNER)
+        song.is_deleted = True
+        assert owner.client.event("room_left") == {"room_id": "7", "reason": "deleted"}
+
+    @pytest.mark.parametrize("fault", ["hang", "500", "redirect", "error-200", "huge", "html"])
+    def test_no_answer_is_no_right_and_changes_none(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+        fault: str,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        editor = Editor(clients, daemon.url, EDITOR)
+        backend.store.faults["collaborators"] = fault
+        began = time.monotonic()
+        refused = Editor(clients, daemon.url, OWNER).joined
+        assert refused["code"] == "unavailable"
+        assert time.monotonic() - began < 7
+        assert editor.type("still")["ok"]
+        health = http_request(f"{daemon.admin_url}/health/detailed")
+        assert health.status == 200
+        assert health.json()["checks"]["backend"]["status"] == "degraded"
+        backend.store.faults.clear()
+        backend.store.go_on.set()
+        assert Editor(clients, daemon.url, OWNER, tab="again").joined["ok"]
+
+    def test_one_right_is_asked_for_once_and_kept_for_a_while(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__recheck=60)
+        for number in range(5):
+            assert Editor(clients, daemon.url, OWNER, tab=f"t{number}").joined["ok"]
+        assert backend.store.count("GET", "/collaborators") == 1
+        assert backend.store.count("GET", "fresh=") == 1
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("typed", "held", "reason"),
+        [
+            ("R&B", "R&amp;B", "entities"),
+            ("[C]la\n\n\n", "[C]la", "trimmed"),
+            ("x" * 15_001, "x" * 15_000, "cut"),
+        ],
+    )
+    def test_what_the_backend_damages_stays_as_it_was_typed(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+        typed: str,
+        held: str,
+        reason: str,
+    ) -> None:
+        daemon = serving(start_daemon, backend, limits__event_bytes=20_000)
+        editor, reader = Editor(clients, daemon.url, EDITOR), Editor(clients, daemon.url, READER)
+        assert editor.type(typed)["ok"]
+        for one in (editor, reader):
+            state = one.saved("altered")
+            assert (state["reason"], state["revision"]) == (reason, 2)
+        assert song.content == held
+        assert editor.look() == typed
+        # Nor does looking again take the damage for an edit.
+        assert editor.type("!" + typed)["ok"]
+        editor.saved("altered")
+        assert editor.look() == "!" + typed
+
+    def test_what_is_typed_is_saved_when_it_is_quiet(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__save_after=1)
+        editor = Editor(clients, daemon.url, EDITOR)
+        for number in range(10):
+            assert editor.type(f"take {number}")["ok"]
+        assert editor.saved("pending")["revision"] >= 2
+        assert editor.saved("saved") == {"room_id": "7", "state": "saved", "revision": 11}
+        assert song.content == "take 9"
+        assert song.versions == ["[C]La\n"]
+
+    def test_what_is_edited_in_the_backend_is_merged_with_what_is_typed(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        song.content = "one\ntwo\nthree"
+        daemon = serving(start_daemon, backend)
+        editor = Editor(clients, daemon.url, EDITOR)
+        assert editor.type("one\ntwo\nTHREE & four")["ok"]
+        editor.saved("altered")
+        song.write("ONE\ntwo\nTHREE &amp; four")
+        assert editor.type("one\ntwo and a half\nTHREE & four")["ok"]
+        update = editor.client.event("collaboration_update")
+        assert update["user_id"] == "server"
+        wait_until(lambda: "half" in song.content, "the save")
+        assert editor.look() == "ONE\ntwo and a half\nTHREE & four"
+        assert song.content == "ONE\ntwo and a half\nTHREE &amp; four"
+
+    def test_a_client_that_saves_by_itself_edits_nothing(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__save_after=1)
+        editor = Editor(clients, daemon.url, EDITOR)
+        assert editor.type("[C]La la & la\n")["ok"]
+        song.write("[C]La la &amp; la")
+        assert editor.type("[C]La la & la\nmore")["ok"]
+        editor.saved("altered")
+        assert editor.look() == "[C]La la & la\nmore"
+        assert editor.client.count("collaboration_update") == 0
+
+    def test_the_last_to_leave_saves(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__save_after=30)
+        editor = Editor(clients, daemon.url, EDITOR)
+        assert editor.type("and gone")["ok"]
+        editor.client.close()
+        wait_until(lambda: song.content == "and gone", "the save")
+
+    def test_who_stops_saves(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend, backend__save_after=30)
+        editor = Editor(clients, daemon.url, EDITOR)
+        assert editor.type("goodbye")["ok"]
+        daemon.stop()
+        assert song.content == "goodbye"
+        again = start_daemon({**daemon.settings})
+        assert Editor(clients, again.url, OWNER, tab="new").text == "goodbye"
+        assert len(song.versions) == 1
+
+    def test_a_backend_that_is_away_gets_all_when_it_is_back(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        editor = Editor(clients, daemon.url, EDITOR)
+        backend.stop()
+        for number in range(5):
+            assert editor.type(f"alone {number}")["ok"]
+        assert editor.saved("pending")
+        daemon.expect("does not answer")
+        assert editor.client.event("save_state")["reason"] == "backend_unavailable"
+        backend.start()
+        assert editor.saved("saved")["revision"] == 6
+        assert song.content == "alone 4"
+        assert editor.joined["permission"] == "edit"
+
+    def test_a_daemon_that_is_killed_between_save_and_answer_saves_once(
+        self,
+        start_daemon: StartDaemon,
+        clients: ClientProgram,
+        backend: BackendServer,
+        song: Song,
+    ) -> None:
+        daemon = serving(start_daemon, backend)
+        editor = Editor(clients, daemon.url, EDITOR)
+        backend.store.faults["update_song"] = "late"
+        assert editor.type("R&B & soul")["ok"]
+        wait_until(lambda: song.content == "R&amp;B &amp; soul", "the save")
+        daemon.kill()
+        backend.store.faults.clear()
+        backend.store.go_on.set()
+        again = start_daemon({**daemon.settings})
+        late = Editor(clients, again.url, OWNER, tab="new")
+        assert late.text == "R&B & soul"
+        assert late.saved("altered")["reason"] == "entities"
+        assert len(song.versions) == 1
+        assert late.look() == "R&B & soul"
