@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.backend.server import BackendServer
-from tests.backend.store import Song
 from tests.journeys.clients import Client, ClientProgram
 from tests.journeys.conftest import StartDaemon
 from tests.journeys.daemon import Daemon, http_request, token, wait_until
@@ -23,28 +22,11 @@ SOON = {
 }
 
 
-@pytest.fixture
-def backend() -> Iterator[BackendServer]:
-    with BackendServer() as server:
-        yield server
-
-
-@pytest.fixture
-def song(backend: BackendServer) -> Song:
-    levels = {EDITOR: "edit", READER: "read"}
-    return backend.store.song(7, OWNER, "[C]La\n", collaborators=levels)
-
-
-def serving(start_daemon: StartDaemon, backend: BackendServer, **settings: object) -> Daemon:
-    ours = {name.replace("__", "."): value for name, value in settings.items()}
-    return start_daemon({**SOON, "backend.url": backend.url, **ours})
-
-
 class Editor:
     """A current client in one song, who types at its end."""
 
     def __init__(
-        self, clients: ClientProgram, url: str, user_id: int, room: str = "7", tab: str = "tab"
+        self, clients: ClientProgram, url: str, user_id: int, room: str, *, tab: str
     ) -> None:
         auth = {"token": token(user_id), "client_id": f"{tab}-{user_id}"}
         self.client: Client = clients.open(url, auth=auth, transports=["websocket"])
@@ -81,17 +63,42 @@ class Editor:
                 return state
 
 
-class TestRights:
-    def test_each_may_do_what_the_backend_says(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
+class Stage:
+    """A backend with the song 7, the daemons that know it, and those who sing."""
+
+    def __init__(
+        self, backend: BackendServer, start_daemon: StartDaemon, clients: ClientProgram
     ) -> None:
-        daemon = serving(start_daemon, backend)
-        owner, reader = (Editor(clients, daemon.url, user) for user in (OWNER, READER))
-        stranger = Editor(clients, daemon.url, STRANGER)
+        self.backend = backend
+        levels = {EDITOR: "edit", READER: "read"}
+        self.song = backend.store.song(7, OWNER, "[C]La\n", collaborators=levels)
+        self._start_daemon = start_daemon
+        self._clients = clients
+        self.url = ""
+
+    def start(self, **settings: object) -> Daemon:
+        """Start a daemon; the next to come go there."""
+        ours = {name.replace("__", "."): value for name, value in settings.items()}
+        daemon = self._start_daemon({**SOON, "backend.url": self.backend.url, **ours})
+        self.url = daemon.url
+        return daemon
+
+    def editor(self, user_id: int, room: str = "7", tab: str = "tab") -> Editor:
+        """Somebody who has joined a song, or was refused."""
+        return Editor(self._clients, self.url, user_id, room, tab=tab)
+
+
+@pytest.fixture
+def stage(start_daemon: StartDaemon, clients: ClientProgram) -> Iterator[Stage]:
+    with BackendServer() as backend:
+        yield Stage(backend, start_daemon, clients)
+
+
+class TestRights:
+    def test_each_may_do_what_the_backend_says(self, stage: Stage) -> None:
+        stage.start()
+        owner, reader = (stage.editor(user) for user in (OWNER, READER))
+        stranger = stage.editor(STRANGER)
         assert owner.joined["permission"] == "admin"
         assert reader.joined["permission"] == "read"
         assert owner.text == reader.text == "[C]La\n"
@@ -100,85 +107,58 @@ class TestRights:
             "Not authorized for this room",
         )
         assert reader.type("x")["code"] == "forbidden"
-        nothing = Editor(clients, daemon.url, OWNER, room="nothing", tab="other")
+        nothing = stage.editor(OWNER, room="nothing", tab="other")
         assert nothing.joined["code"] == "forbidden"
         for name in ("participants", "permission"):
             assert "@" not in str(owner.joined[name])
 
-    def test_rooms_that_are_no_songs_are_free_by_name(
-        self, start_daemon: StartDaemon, clients: ClientProgram, backend: BackendServer
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__free_rooms="lobby-*")
-        assert Editor(clients, daemon.url, OWNER, room="lobby-1").joined["permission"] == "edit"
-        assert backend.store.calls == []
+    def test_rooms_that_are_no_songs_are_free_by_name(self, stage: Stage) -> None:
+        stage.start(backend__free_rooms="lobby-*")
+        assert stage.editor(OWNER, room="lobby-1").joined["permission"] == "edit"
+        assert stage.backend.store.calls == []
 
-    def test_a_revoke_in_the_middle_of_typing_is_known_by_the_next_look(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_a_revoke_in_the_middle_of_typing_is_known_by_the_next_look(self, stage: Stage) -> None:
+        stage.start()
+        editor = stage.editor(EDITOR)
         assert editor.type("mine")["ok"]
-        song.collaborators[EDITOR] = "read"
+        stage.song.collaborators[EDITOR] = "read"
         assert editor.client.event("permission_changed") == {
             "room_id": "7",
             "permission": "read",
         }
         assert editor.type("mine again")["code"] == "forbidden"
-        del song.collaborators[EDITOR]
+        del stage.song.collaborators[EDITOR]
         assert editor.client.event("room_left") == {"room_id": "7", "reason": "revoked"}
 
-    def test_a_song_that_is_deleted_is_left(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend)
-        owner = Editor(clients, daemon.url, OWNER)
-        song.is_deleted = True
+    def test_a_song_that_is_deleted_is_left(self, stage: Stage) -> None:
+        stage.start()
+        owner = stage.editor(OWNER)
+        stage.song.is_deleted = True
         assert owner.client.event("room_left") == {"room_id": "7", "reason": "deleted"}
 
     @pytest.mark.parametrize("fault", ["hang", "500", "redirect", "error-200", "huge", "html"])
-    def test_no_answer_is_no_right_and_changes_none(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-        fault: str,
-    ) -> None:
-        daemon = serving(start_daemon, backend)
-        editor = Editor(clients, daemon.url, EDITOR)
-        backend.store.faults["collaborators"] = fault
+    def test_no_answer_is_no_right_and_changes_none(self, stage: Stage, fault: str) -> None:
+        daemon = stage.start()
+        editor = stage.editor(EDITOR)
+        stage.backend.store.faults["collaborators"] = fault
         began = time.monotonic()
-        refused = Editor(clients, daemon.url, OWNER).joined
+        refused = stage.editor(OWNER).joined
         assert refused["code"] == "unavailable"
         assert time.monotonic() - began < 7
         assert editor.type("still")["ok"]
         health = http_request(f"{daemon.admin_url}/health/detailed")
         assert health.status == 200
         assert health.json()["checks"]["backend"]["status"] == "degraded"
-        backend.store.faults.clear()
-        backend.store.go_on.set()
-        assert Editor(clients, daemon.url, OWNER, tab="again").joined["ok"]
+        stage.backend.store.faults.clear()
+        stage.backend.store.go_on.set()
+        assert stage.editor(OWNER, tab="again").joined["ok"]
 
-    def test_one_right_is_asked_for_once_and_kept_for_a_while(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__recheck=60)
+    def test_one_right_is_asked_for_once_and_kept_for_a_while(self, stage: Stage) -> None:
+        stage.start(backend__recheck=60)
         for number in range(5):
-            assert Editor(clients, daemon.url, OWNER, tab=f"t{number}").joined["ok"]
-        assert backend.store.count("GET", "/collaborators") == 1
-        assert backend.store.count("GET", "fresh=") == 1
+            assert stage.editor(OWNER, tab=f"t{number}").joined["ok"]
+        assert stage.backend.store.count("GET", "/collaborators") == 1
+        assert stage.backend.store.count("GET", "fresh=") == 1
 
 
 class TestTexts:
@@ -191,147 +171,98 @@ class TestTexts:
         ],
     )
     def test_what_the_backend_damages_stays_as_it_was_typed(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-        typed: str,
-        held: str,
-        reason: str,
+        self, stage: Stage, typed: str, held: str, reason: str
     ) -> None:
-        daemon = serving(start_daemon, backend, limits__event_bytes=20_000)
-        editor, reader = Editor(clients, daemon.url, EDITOR), Editor(clients, daemon.url, READER)
+        stage.start(limits__event_bytes=20_000)
+        editor, reader = stage.editor(EDITOR), stage.editor(READER)
         assert editor.type(typed)["ok"]
         for one in (editor, reader):
             state = one.saved("altered")
             assert (state["reason"], state["revision"]) == (reason, 2)
-        assert song.content == held
+        assert stage.song.content == held
         assert editor.look() == typed
         # Nor does looking again take the damage for an edit.
         assert editor.type("!" + typed)["ok"]
         editor.saved("altered")
         assert editor.look() == "!" + typed
 
-    def test_what_is_typed_is_saved_when_it_is_quiet(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__save_after=1)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_what_is_typed_is_saved_when_it_is_quiet(self, stage: Stage) -> None:
+        stage.start(backend__save_after=1)
+        editor = stage.editor(EDITOR)
         for number in range(10):
             assert editor.type(f"take {number}")["ok"]
         assert editor.saved("pending")["revision"] >= 2
         assert editor.saved("saved") == {"room_id": "7", "state": "saved", "revision": 11}
-        assert song.content == "take 9"
-        assert song.versions == ["[C]La\n"]
+        assert stage.song.content == "take 9"
+        assert stage.song.versions == ["[C]La\n"]
 
-    def test_what_is_edited_in_the_backend_is_merged_with_what_is_typed(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        song.content = "one\ntwo\nthree"
-        daemon = serving(start_daemon, backend)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_what_is_edited_in_the_backend_is_merged_with_what_is_typed(self, stage: Stage) -> None:
+        stage.song.content = "one\ntwo\nthree"
+        stage.start()
+        editor = stage.editor(EDITOR)
         assert editor.type("one\ntwo\nTHREE & four")["ok"]
         editor.saved("altered")
-        song.write("ONE\ntwo\nTHREE &amp; four")
+        stage.song.write("ONE\ntwo\nTHREE &amp; four")
         assert editor.type("one\ntwo and a half\nTHREE & four")["ok"]
         update = editor.client.event("collaboration_update")
         assert update["user_id"] == "server"
-        wait_until(lambda: "half" in song.content, "the save")
+        wait_until(lambda: "half" in stage.song.content, "the save")
         assert editor.look() == "ONE\ntwo and a half\nTHREE & four"
-        assert song.content == "ONE\ntwo and a half\nTHREE &amp; four"
+        assert stage.song.content == "ONE\ntwo and a half\nTHREE &amp; four"
 
-    def test_a_client_that_saves_by_itself_edits_nothing(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__save_after=1)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_a_client_that_saves_by_itself_edits_nothing(self, stage: Stage) -> None:
+        stage.start(backend__save_after=1)
+        editor = stage.editor(EDITOR)
         assert editor.type("[C]La la & la\n")["ok"]
-        song.write("[C]La la &amp; la")
+        stage.song.write("[C]La la &amp; la")
         assert editor.type("[C]La la & la\nmore")["ok"]
         editor.saved("altered")
         assert editor.look() == "[C]La la & la\nmore"
         assert editor.client.count("collaboration_update") == 0
 
-    def test_the_last_to_leave_saves(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__save_after=30)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_the_last_to_leave_saves(self, stage: Stage) -> None:
+        stage.start(backend__save_after=30)
+        editor = stage.editor(EDITOR)
         assert editor.type("and gone")["ok"]
         editor.client.close()
-        wait_until(lambda: song.content == "and gone", "the save")
+        wait_until(lambda: stage.song.content == "and gone", "the save")
 
-    def test_who_stops_saves(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend, backend__save_after=30)
-        editor = Editor(clients, daemon.url, EDITOR)
+    def test_who_stops_saves(self, stage: Stage) -> None:
+        daemon = stage.start(backend__save_after=30)
+        editor = stage.editor(EDITOR)
         assert editor.type("goodbye")["ok"]
         daemon.stop()
-        assert song.content == "goodbye"
-        again = start_daemon({**daemon.settings})
-        assert Editor(clients, again.url, OWNER, tab="new").text == "goodbye"
-        assert len(song.versions) == 1
+        assert stage.song.content == "goodbye"
+        stage.start(store__url=daemon.settings["store.url"])
+        assert stage.editor(OWNER, tab="new").text == "goodbye"
+        assert len(stage.song.versions) == 1
 
-    def test_a_backend_that_is_away_gets_all_when_it_is_back(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend)
-        editor = Editor(clients, daemon.url, EDITOR)
-        backend.stop()
+    def test_a_backend_that_is_away_gets_all_when_it_is_back(self, stage: Stage) -> None:
+        daemon = stage.start()
+        editor = stage.editor(EDITOR)
+        stage.backend.stop()
         for number in range(5):
             assert editor.type(f"alone {number}")["ok"]
         assert editor.saved("pending")
         daemon.expect("does not answer")
         assert editor.client.event("save_state")["reason"] == "backend_unavailable"
-        backend.start()
+        stage.backend.start()
         assert editor.saved("saved")["revision"] == 6
-        assert song.content == "alone 4"
+        assert stage.song.content == "alone 4"
         assert editor.joined["permission"] == "edit"
 
-    def test_a_daemon_that_is_killed_between_save_and_answer_saves_once(
-        self,
-        start_daemon: StartDaemon,
-        clients: ClientProgram,
-        backend: BackendServer,
-        song: Song,
-    ) -> None:
-        daemon = serving(start_daemon, backend)
-        editor = Editor(clients, daemon.url, EDITOR)
-        backend.store.faults["update_song"] = "late"
+    def test_a_daemon_that_is_killed_between_save_and_answer_saves_once(self, stage: Stage) -> None:
+        daemon = stage.start()
+        editor = stage.editor(EDITOR)
+        stage.backend.store.faults["update_song"] = "late"
         assert editor.type("R&B & soul")["ok"]
-        wait_until(lambda: song.content == "R&amp;B &amp; soul", "the save")
+        wait_until(lambda: stage.song.content == "R&amp;B &amp; soul", "the save")
         daemon.kill()
-        backend.store.faults.clear()
-        backend.store.go_on.set()
-        again = start_daemon({**daemon.settings})
-        late = Editor(clients, again.url, OWNER, tab="new")
+        stage.backend.store.faults.clear()
+        stage.backend.store.go_on.set()
+        stage.start(store__url=daemon.settings["store.url"])
+        late = stage.editor(OWNER, tab="new")
         assert late.text == "R&B & soul"
         assert late.saved("altered")["reason"] == "entities"
-        assert len(song.versions) == 1
+        assert len(stage.song.versions) == 1
         assert late.look() == "R&B & soul"
