@@ -50,7 +50,9 @@ The house, and which way its imports point (down; never up, never round)::
         shadow.py         what a client that sends no revision has in its editor        (pure)
         merging.py        what two have made of one text                                (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
+        orders.py         what an operator orders, carried out by every daemon
         auth.py           who a client is and what they may do                          (pure)
+        rulings.py        what an operator has decided of users, tokens and rooms       (pure)
         allowance.py      the same, of this daemon or of all together
         limits.py         how much a client may ask for                                 (pure)
         payloads.py       what is told
@@ -69,6 +71,7 @@ The house, and which way its imports point (down; never up, never round)::
         redis.py          a cluster held together by one Redis
         replica.py        one room as it was heard, and how it stays what the log says
         presence.py       who is in a room, of all daemons
+        rulings.py        what operators have decided, heard by all and kept until its time
         session.py        the right to write, and what daemons know of each other
         saves.py          who saves a song, and what was saved of it
         save_scripts.py   how that is done in Redis

@@ -18,6 +18,7 @@ from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.emitters import Emitters
 from chordme_daemon.app.events import Fields, Permission
+from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
@@ -85,8 +86,7 @@ class Floors:
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.answers, self.app = self._build_app()
-        if self.belongings is not None:
-            self._join_belongings(self.belongings)
+        self.orders = Orders(self.cluster, self.app, self.answers, self.rooms, time.time)
         self.emitters = Emitters(
             self.app,
             self.answers,
@@ -218,7 +218,7 @@ class Floors:
             self.cluster,
             self.connections,
             self.emitters,
-            *([self.belongings] if self.belongings is not None else []),
+            self.orders,
         )
 
     async def stop(self) -> None:

@@ -21,6 +21,7 @@ from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.rooms import Rooms
+from chordme_daemon.app.rulings import Rulings
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
 from chordme_daemon.cluster.interface import ClusterUnavailable, Member
@@ -71,6 +72,8 @@ class Answers:
         editing: Editing,
         share: Share | None = None,
     ) -> None:
+        # What an operator has decided; it goes before what tokens say.
+        self.rulings = Rulings()
         self._clock = clock
         self._wall_s = wall_s
         self._access = access
@@ -125,6 +128,29 @@ class Answers:
             self._stand_up(client, room_id)
             client.connection.emit("room_left", payloads.room_left(room_id, reason))
 
+    def permit(
+        self, client: Client, room_id: str, level: Permission, reason: str = "revoked"
+    ) -> None:
+        """Let a client do this from now on in a room where it is, and tell it what has changed."""
+        if room_id not in client.seats:
+            return
+        _, seat = client.seats[room_id]
+        if level == seat.permission:
+            return
+        seat.permission = level
+        if level < Permission.READ:
+            self.put_out(client, room_id, reason)
+        else:
+            changed = payloads.permission_changed(room_id, level)
+            client.connection.emit("permission_changed", changed)
+
+    def review(self, client: Client, room_id: str) -> None:
+        """Look again at what a client may do in a room, and tell it if that has changed."""
+        if client.identity is not None:
+            ruling = self.rulings.of(client.identity, room_id)
+            reason = ruling.reason if ruling is not None else "revoked"
+            self.permit(client, room_id, self._permission(client.identity, room_id), reason)
+
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
         self._cursors.forget(client)
@@ -156,6 +182,8 @@ class Answers:
 
     def _authenticate(self, client: Client, request: events.Authenticate) -> Answering:
         identity = self._access.verifier.verify(request.token, self._wall_s())
+        if self.rulings.is_denied(identity):
+            raise Refused(Code.INVALID_TOKEN, "Invalid or expired token")
         is_first = client.identity is None
         if client.identity is not None:
             if client.identity.key != identity.key:
@@ -166,7 +194,8 @@ class Answers:
         client.identity = identity
         client.client_id = request.client_id or client.client_id
         client.told_of_expiry = False
-        self._review_permissions(client, identity)
+        for room_id in list(client.seats):
+            self.review(client, room_id)
         if is_first and client.client_id is not None:
             return self._resume(client, identity)
         return _authenticated(identity, [])
@@ -197,28 +226,11 @@ class Answers:
         ]
         return _authenticated(identity, resumed)
 
-    def _review_permissions(self, client: Client, identity: Identity) -> None:
-        """Tell a client of the rooms in which its fresh token permits something else."""
-        for room_id in list(client.seats):
-            level = self._access.authorizer.known(identity, room_id)
-            if level is not None:
-                self.permit(client, room_id, level)
-
-    def permit(
-        self, client: Client, room_id: str, level: Permission, reason: str = "revoked"
-    ) -> None:
-        """Let a client do this from now on in a room where it is, and tell it what has changed."""
-        if room_id not in client.seats:
-            return
-        _, seat = client.seats[room_id]
-        if level == seat.permission:
-            return
-        seat.permission = level
-        if level < Permission.READ:
-            self.put_out(client, room_id, reason)
-        else:
-            changed = payloads.permission_changed(room_id, level)
-            client.connection.emit("permission_changed", changed)
+    def _permission(self, identity: Identity, room_id: str) -> Permission:
+        ruling = self.rulings.of(identity, room_id)
+        if ruling is not None:
+            return ruling.level
+        return permission(identity, room_id, self._access.default_permission)
 
     # Rooms
 
@@ -240,6 +252,11 @@ class Answers:
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
             return Answer()
+        level = seat.permission = self._permission(identity, room.id)
+        if level < Permission.READ or not room.has(seat):  # that has changed meanwhile
+            client.seats.pop(room.id, None)
+            self._rooms.leave(room, seat)
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         client.seats[room.id] = (room, seat)
         count, name = len(participants), identity.name
         asked, then = catch_up(room, seat, request)

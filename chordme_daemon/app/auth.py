@@ -36,9 +36,8 @@ _SHAPE: Final = re.compile(r"(?:Bearer )?([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A
 class Identity:
     """Who a token says that somebody is.
 
-    `key` tells users apart: the integer 5 and the text "5" are two. `rooms` is None where the
-    token says nothing about rooms. The token expires at `expires_at_s`, and is honoured until
-    `good_until_s`, as the clock that it was made by may be ahead of ours.
+    `rooms` is None where the token says nothing about rooms. The token expires at `expires_at_s`,
+    and is honoured until `good_until_s`, as the clock that it was made by may be ahead of ours.
     """
 
     user_id: UserId
@@ -48,8 +47,7 @@ class Identity:
     good_until_s: float
     rooms: Mapping[str, Permission] | None = None
     token_id: str | None = None
-    # The token itself, for the backend alone; it is gone with the connection, and never shown.
-    token: str = attrs.field(default="", repr=False, eq=False)
+    issued_s: float | None = None
 
 
 class Verifier:
@@ -126,13 +124,19 @@ class Verifier:
         name = claims.get("name")
         return Identity(
             user_id=user_id,
-            key=f"i:{user_id}" if isinstance(user_id, int) else f"s:{user_id}",
+            key=user_key(user_id),
             name=name if isinstance(name, str) and _is_plain(name, MAX_NAME) else None,
             expires_at_s=expires_at_s,
             good_until_s=expires_at_s + self._leeway_s,
             rooms=_rooms(claims["rooms"]) if "rooms" in claims else None,
             token_id=_text(claims["jti"]) if "jti" in claims else None,
+            issued_s=_instant(claims["iat"]) if "iat" in claims else None,
         )
+
+
+def user_key(user_id: UserId) -> str:
+    """What tells users apart: the integer 5 and the text "5" are two."""
+    return f"i:{user_id}" if isinstance(user_id, int) else f"s:{user_id}"
 
 
 def permission(identity: Identity, room_id: str, default: Permission) -> Permission:

@@ -94,6 +94,10 @@ class Room:
         assert self.document is not None  # noqa: S101 - nobody has a seat before it is open
         return self.document
 
+    def has(self, seat: Seat) -> bool:
+        """Whether somebody sits here, on this very seat."""
+        return self.seats.get(seat.member.key) is seat
+
     def held(self) -> Record:
         """What came of all that was heard."""
         return self.text.record()

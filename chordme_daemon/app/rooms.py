@@ -104,6 +104,8 @@ class Rooms:
                 raise ClusterUnavailable
             # What it sent over another connection is to be in what it is told now, or never to be.
             await room.settled(seat.member.key)
+            if not room.has(seat):  # it was put out meanwhile
+                raise Refused(Code.FORBIDDEN, "Not authorized for this room")
             most = self._capacity.members_per_room
             return room, await self._cluster.join(room_id, seat.member, most)
         except Exception as error:

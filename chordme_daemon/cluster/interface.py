@@ -164,8 +164,21 @@ class Replaced:
     lost: Sequence[Entry]
 
 
+@attrs.frozen
+class Ruling:
+    """What an operator has decided; `key` names what it is about.
+
+    It holds until a time of day. One whose time is over is heard once, by those who are there.
+    """
+
+    key: str
+    value: str
+    until_ms: int = 0
+
+
 RoomEvent = Note | Entry | Arrived | Departed | Displaced | Degraded | Replaced
 Hear = Callable[[RoomEvent], None]
+HearRuling = Callable[[Ruling], None]
 
 
 class ICluster(Interface):
@@ -201,6 +214,9 @@ class ICluster(Interface):
         hears that it was away.
         """
 
+    def participants(room: str) -> "Deferred[list[Participant]]":
+        """Who is in a room, whether it is open here or not."""
+
     def memberships(key: str) -> "Deferred[Mapping[str, int]]":
         """The rooms in which a resumable member is, with their revisions."""
 
@@ -216,3 +232,16 @@ class ICluster(Interface):
 
     def compact(room: str, snapshot: Snapshot, base: int) -> None:
         """Keep a snapshot of an open room, and forget the entries up to the revision `base`."""
+
+    def govern(hear: HearRuling) -> None:
+        """Hear what is ruled from now on; to be called once, before anything begins.
+
+        What holds is heard at the beginning, and all of it again when something may have been
+        missed.
+        """
+
+    def rule(ruling: Ruling) -> "Deferred[None]":
+        """Let every daemon hear a ruling, and keep it until its time, instead of that of its key.
+
+        Fires when it is kept.
+        """

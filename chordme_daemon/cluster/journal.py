@@ -177,22 +177,25 @@ class Journal:
 
     def memberships(self) -> list[tuple[str, Member, int]]:
         """Who was in which room when the last daemon ended, with the heads; to be asked first."""
-        assert self._database is not None  # noqa: S101 - it is open
         query = (
             "SELECT room, key, member, coalesce(head, 0) FROM members LEFT JOIN rooms USING (room)"
         )
-        try:
-            found = self._database.execute(query).fetchall()
-        except sqlite3.Error as error:
-            raise JournalError(f"{self._path}: {error}") from None
         members = []
-        for room, key, text, head in found:
+        for room, key, text, head in self.read_now(query):
             try:
                 members.append((room, rows.member(key, text), head))
             except rows.Damaged as error:
                 self.log.warn("A member of {room} is forgotten: {why}", room=room, why=str(error))
                 self.forget(room, key).addErrback(lambda _: None)
         return members
+
+    def read_now(self, query: str) -> list[Any]:
+        """What a query finds; before anything is asked, as this does not wait for the thread."""
+        assert self._database is not None  # noqa: S101 - it is open
+        try:
+            return self._database.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"{self._path}: {error}") from None
 
     def load(self, room: str) -> Deferred[Record]:
         """All that is kept of a room."""

@@ -20,6 +20,7 @@ from chordme_daemon.cluster.interface import (
     Draft,
     Entry,
     Hear,
+    HearRuling,
     ICluster,
     Member,
     Note,
@@ -28,9 +29,11 @@ from chordme_daemon.cluster.interface import (
     Replaced,
     RoomEvent,
     RoomFull,
+    Ruling,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
+from chordme_daemon.cluster.rulings import LocalRulings
 
 # Kept notes are written now and then, all new ones of a room at once: that costs less than a commit
 # for each. At a tick it is the turn of such a part of the rooms: of all at once would be felt.
@@ -103,6 +106,7 @@ class LocalCluster:
         self._clock = clock
         self._wall_s = wall_s
         self._grace_s = grace_s
+        self._rulings = LocalRulings(journal, lambda: int(wall_s() * 1000))
         self._rooms: dict[str, _Room] = {}
         # The rooms of the resumable members, and those whose kept notes are to be written, in turn.
         self._rooms_of: dict[str, set[str]] = {}
@@ -110,6 +114,7 @@ class LocalCluster:
 
     def start(self) -> None:
         """Wait for those who were there when the last daemon ended."""
+        self._rulings.start()
         for room, member, revision in self._journal.memberships():
             state = self._rooms.setdefault(room, _Room(revision=revision, tail=revision))
             self._add(room, state, member)
@@ -182,6 +187,11 @@ class LocalCluster:
         else:
             self._remove(room, state, member)
 
+    def participants(self, room: str) -> Deferred[list[Participant]]:
+        """Who is in a room."""
+        state = self._rooms.get(room)
+        return succeed([] if state is None else state.participants())
+
     def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
         """The rooms in which a member is."""
         rooms = self._rooms_of.get(key, set())
@@ -223,6 +233,14 @@ class LocalCluster:
     def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
         """Keep a snapshot."""
         _unanswered(self._journal.compact(room, snapshot, base))
+
+    def govern(self, hear: HearRuling) -> None:
+        """Hear what is ruled from now on."""
+        self._rulings.hear = hear
+
+    def rule(self, ruling: Ruling) -> Deferred[None]:
+        """Keep a ruling, and hear it."""
+        return self._rulings.rule(ruling)
 
     # Inside
 

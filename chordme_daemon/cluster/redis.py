@@ -25,17 +25,20 @@ from chordme_daemon.cluster.interface import (
     Draft,
     Entry,
     Hear,
+    HearRuling,
     ICluster,
     Member,
     Note,
     Participant,
     Record,
+    Ruling,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.link import Link
 from chordme_daemon.cluster.protocol import Unknown, is_of_a_key
 from chordme_daemon.cluster.replica import Replica, restore
+from chordme_daemon.cluster.rulings import SharedRulings
 from chordme_daemon.cluster.session import Session
 
 COMPARE_EVERY_S: Final = 5.0
@@ -98,6 +101,9 @@ class RedisCluster:
             began=self._begin,
             ended=self._degrade,
         )
+        self._rulings = SharedRulings(
+            self.session, lambda: int(wall_s() * 1000), lambda: self._link.hears
+        )
         self.session.link = self._link = Link(
             reactor,
             address,
@@ -105,7 +111,7 @@ class RedisCluster:
             opened=self.session.open,
             lost=self.session.lose,
             reheard=self._catch_up,
-            channels=self._listeners,
+            channels=[*self._listeners, self._rulings.channel],
             trust=trust,
         )
 
@@ -172,6 +178,10 @@ class RedisCluster:
             self._rooms[room].presence.members.pop(member.key, None)
         self._unanswered(self._leave(room, member.key, lost=lost))
 
+    def participants(self, room: str) -> Deferred[list[Participant]]:
+        """Who is in a room."""
+        return ensureDeferred(self._participants(room))
+
     def memberships(self, key: str) -> Deferred[Mapping[str, int]]:
         """The rooms in which a member is."""
         return ensureDeferred(self._memberships(key))
@@ -203,6 +213,14 @@ class RedisCluster:
         if self._journal is not None:
             copied = self._journal.copy(room, snapshot)
             copied.addErrback(lambda _: None)  # the journal has logged it
+
+    def govern(self, hear: HearRuling) -> None:
+        """Hear what is ruled from now on."""
+        self._rulings.hear = hear
+
+    def rule(self, ruling: Ruling) -> Deferred[None]:
+        """Let every daemon hear a ruling, and keep it until its time."""
+        return ensureDeferred(self._rulings.rule(ruling))
 
     # Rooms
 
@@ -295,6 +313,10 @@ class RedisCluster:
             room, _, key = place.partition(" ")
             self._unanswered(self._leave(room, key, lost=self._gone.pop(place)))
 
+    async def _participants(self, room: str) -> list[Participant]:
+        places, _ = await self.session.ask(scripts.MEMBERS, room)
+        return wire.participants(wire.members(places))
+
     async def _memberships(self, key: str) -> Mapping[str, int]:
         reply = await self.session.ask(scripts.MEMBERSHIPS, key)
         return {room.decode(): head for room, head in zip(reply[::2], reply[1::2], strict=True)}
@@ -305,10 +327,13 @@ class RedisCluster:
         if channel in self._listeners:
             self._listeners[channel](data)
             return
-        replica = self._rooms.get(channel.decode().removeprefix(f"{self._prefix}room:"))
-        if replica is None:
-            return
         try:
+            if channel == self._rulings.channel:
+                self._rulings.take(data)
+                return
+            replica = self._rooms.get(channel.decode().removeprefix(f"{self._prefix}room:"))
+            if replica is None:
+                return
             message = wire.decode_message(data, self.session.opening)
         except wire.BadMessage:
             self.dropped += 1
@@ -323,6 +348,7 @@ class RedisCluster:
 
     async def _begin(self, places: Sequence[str]) -> None:
         """A session begins: whatever has happened meanwhile, be up to date with it."""
+        await self._rulings.catch_up()
         for replica in self._open_rooms():
             await self._care_for(replica, replica.verify())
             await self._care_for(replica, replica.presence.join_again())
@@ -356,6 +382,8 @@ class RedisCluster:
         self._compare_at = self._reactor.seconds() + COMPARE_EVERY_S
         self._unanswered(self._compare())
         self._recount_at = self._reactor.seconds()
+        if self.available:
+            self._unanswered(self._rulings.catch_up())
 
     async def _recount(self) -> None:
         for replica in self._open_rooms():

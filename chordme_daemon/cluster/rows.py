@@ -52,10 +52,10 @@ MIGRATIONS: Final = (
     DROP TABLE rooms;
     ALTER TABLE rooms_without_messages RENAME TO rooms;
     """,
-    # What is known of songs that belong elsewhere; the revision up to which all is there.
+    # What operators have decided, until a time of day.
     """
-    CREATE TABLE saves (
-        room TEXT PRIMARY KEY, revision INTEGER NOT NULL DEFAULT 0, saved BLOB NOT NULL
+    CREATE TABLE rulings (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, until_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
 )

@@ -4,11 +4,13 @@
     member    [key, user, user_id, name, resumable]
     note      [event, payload, author, conflate, number]
     message   [version, password, kind, ...]
+    ruling    [version, password, key, value, until_ms]
 
 The password keeps out who may publish but not read. A message of another version is for others.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -23,6 +25,7 @@ from chordme_daemon.cluster.interface import (
     Note,
     Participant,
     Record,
+    Ruling,
     Snapshot,
 )
 
@@ -189,6 +192,31 @@ def decode_message(data: bytes, password: bytes) -> Message:
         case ["r"]:
             return Restored()
     raise BadMessage("a kind that is not known")
+
+
+def encode_ruling(ruling: Ruling, password: bytes) -> bytes:
+    """A ruling, as the channel of rulings says it."""
+    return password + orjson.dumps([ruling.key, ruling.value, ruling.until_ms])[1:]
+
+
+def decode_ruling(data: bytes, password: bytes) -> Ruling:
+    """What the channel of rulings said; raises `BadMessage`."""
+    if not password or not data.startswith(password):
+        raise BadMessage("not of this cluster")
+    match _loaded(b"[" + data.removeprefix(password)):
+        case [str(key), str(value), int(until_ms)]:
+            return Ruling(key, value, until_ms)
+    raise BadMessage("a ruling")
+
+
+def rulings(reply: Sequence[bytes]) -> list[Ruling]:
+    """The rulings that are kept; what is none is left out."""
+    found = []
+    for key, kept in zip(reply[::2], reply[1::2], strict=True):
+        until_ms, _, value = kept.partition(b" ")
+        with suppress(ValueError):
+            found.append(Ruling(key.decode(), value.decode(), int(until_ms)))
+    return found
 
 
 def _loaded(data: bytes) -> Any:

@@ -19,16 +19,19 @@ from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
 from chordme_daemon.app.limits import Rate
+from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
     Draft,
     Hear,
+    HearRuling,
     ICluster,
     Member,
     Note,
     Record,
+    Ruling,
     Snapshot,
 )
 from chordme_daemon.cluster.journal import Journal
@@ -230,6 +233,7 @@ class House:
             editing=Editing(self.rooms, self.documents, self.now_ms),
         )
         self.app = App(self.clock, self.answers, access, self._greeting)
+        self.orders = Orders(self.cluster, self.app, self.answers, self.rooms, self.wall_s)
 
     def _greeting(self) -> dict[str, object]:
         degraded = not self.cluster.available
@@ -257,7 +261,7 @@ class House:
         for step in [1.0] * int(whole) + [rest] * (rest > 0):
             self.clock.advance(step)
             self.clock.advance(0)
-            for part in (self.engine, self.sockets, self.app, self.cluster):
+            for part in (self.engine, self.sockets, self.app, self.orders, self.cluster):
                 part.tick()
             self.clock.advance(0)
 
@@ -358,6 +362,15 @@ class DistantCluster:
 
     def leave(self, room: str, member: Member, *, lost: bool = False) -> None:
         self._tell("leave", lambda: self._local.leave(room, member, lost=lost))
+
+    def participants(self, room: str) -> Deferred[Any]:
+        return self._ask("participants", lambda: self._local.participants(room))
+
+    def govern(self, hear: HearRuling) -> None:
+        self._local.govern(hear)
+
+    def rule(self, ruling: Ruling) -> Deferred[Any]:
+        return self._ask("rule", lambda: self._local.rule(ruling))
 
     def memberships(self, key: str) -> Deferred[Any]:
         return self._ask("memberships", lambda: self._local.memberships(key))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -13,7 +14,15 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from chordme_daemon.cluster.address import redis_address
-from chordme_daemon.cluster.interface import Draft, Entry, Member, Participant, Record, RoomEvent
+from chordme_daemon.cluster.interface import (
+    Draft,
+    Entry,
+    HearRuling,
+    Member,
+    Participant,
+    Record,
+    RoomEvent,
+)
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
@@ -43,7 +52,7 @@ class Subject:
     wait: Callable[[Deferred[Any]], Any]
     settle: Callable[[], None]
     pass_s: Callable[[float], None]
-    restarted: Callable[[], "Subject"]
+    restarted: Callable[..., "Subject"]
 
     def open(self, room: str) -> list[RoomEvent]:
         """Open a room; where all that it hears will be."""
@@ -77,22 +86,26 @@ def result_of(deferred: Deferred[Any]) -> Any:
     return result
 
 
-def local(journal: Journal | None = None) -> Subject:
+def local(journal: Journal | None = None, govern: HearRuling | None = None) -> Subject:
     if journal is None:
         journal = Journal(":memory:")
         journal.open()
     clock = Clock()
     cluster = LocalCluster(journal, clock, lambda: STARTED_S + clock.seconds(), grace_s=15.0)
+    if govern is not None:
+        cluster.govern(govern)
     cluster.start()
 
     def pass_s(seconds: float) -> None:
         clock.advance(seconds)
         cluster.tick()
 
-    return Subject(cluster, result_of, lambda: None, pass_s, lambda: local(journal))
+    return Subject(cluster, result_of, lambda: None, pass_s, partial(local, journal))
 
 
-def over_redis(server: Any, subjects: list[Subject], **options: Any) -> Subject:
+def over_redis(
+    server: Any, subjects: list[Subject], govern: HearRuling | None = None, **options: Any
+) -> Subject:
     """A cluster over a real Redis; all that are made are in `subjects`, to be stopped."""
     cluster = RedisCluster(
         reactor,
@@ -103,6 +116,8 @@ def over_redis(server: Any, subjects: list[Subject], **options: Any) -> Subject:
         **options,
     )
     wait = pytest_twisted.blockon
+    if govern is not None:
+        cluster.govern(govern)
     cluster.start()
     wait(cluster.session.whenever())
 
@@ -119,9 +134,9 @@ def over_redis(server: Any, subjects: list[Subject], **options: Any) -> Subject:
         cluster.tick()
         settle()
 
-    def restarted() -> Subject:
+    def restarted(govern: HearRuling | None = None) -> Subject:
         wait(ensureDeferred(cluster.stop()))
-        return over_redis(server, subjects)
+        return over_redis(server, subjects, govern)
 
     subject = Subject(cluster, wait, settle, pass_s, restarted)
     subjects.append(subject)

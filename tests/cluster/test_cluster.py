@@ -19,6 +19,7 @@ from chordme_daemon.cluster.interface import (
     Record,
     RoomEvent,
     RoomFull,
+    Ruling,
     Snapshot,
 )
 from tests.cluster.subjects import Subject, draft, local, over_redis
@@ -412,3 +413,31 @@ def test_a_cluster_of_one_keeps_nothing_of_closed_rooms() -> None:
         subject.cluster.close(f"song-{number}")
     kept = [value for value in vars(subject.cluster).values() if isinstance(value, dict | set)]
     assert kept == [{}, {}, {}]
+
+
+# Rulings
+
+
+def test_a_ruling_is_heard_and_the_next_daemon_hears_it_as_long_as_it_holds(
+    subject: Subject,
+) -> None:
+    heard: list[Ruling] = []
+    subject.cluster.govern(heard.append)
+    later_ms = int(subject.cluster._wall_s() * 1000) + 3_600_000
+    holds, once = Ruling("user i:5", "denied é", later_ms), Ruling("disconnect i:5", "")
+    replaced = Ruling("user i:6", "denied", later_ms)
+    lifted = Ruling("user i:6", "", later_ms)
+    for ruling in (holds, once, replaced, lifted):
+        subject.wait(subject.cluster.rule(ruling))
+        subject.settle()
+    assert heard == [holds, once, replaced, lifted]
+    late: list[Ruling] = []
+    subject.restarted(govern=late.append)
+    assert sorted(late, key=str) == [holds, lifted]
+
+
+def test_who_is_in_a_room_can_be_asked_without_opening_it(subject: Subject) -> None:
+    assert subject.wait(subject.cluster.participants("song")) == []
+    subject.open("song")
+    subject.join("song", ADA_1, ADA_2)
+    assert subject.wait(subject.cluster.participants("song")) == [Participant("ada", "Ada", 2)]
