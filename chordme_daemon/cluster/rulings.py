@@ -100,12 +100,14 @@ class SharedRulings:
     async def catch_up(self) -> None:
         """Hear all that holds, and give back what is not there any more."""
         kept = wire.rulings(await self._session.ask(RULINGS))
-        missing = self._known.keys() - {ruling.key for ruling in kept}
+        now_ms, names = self._now_ms(), {ruling.key for ruling in kept}
+        missing = [one for key, one in self._known.items() if key not in names]
         for ruling in kept:
-            self._take(ruling)
-        for key in missing:
-            if self._known[key].until_ms > self._now_ms():
-                await self._say(self._known[key])
+            if ruling.until_ms > now_ms and self._known.get(ruling.key) != ruling:
+                self._take(ruling)
+        for ruling in missing:
+            if ruling.until_ms > now_ms:
+                await self._say(ruling)
 
     async def rule(self, ruling: Ruling) -> None:
         """Keep a ruling, and let all hear it."""
