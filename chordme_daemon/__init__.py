@@ -25,8 +25,10 @@ The house, and which way its imports point (down; never up, never round)::
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
     admin.py              songs on the admin site: to be seen, and put back
+    notices.py            where a backend leaves notices on the admin site
     web.py                the front door: resource trees, health, what demo mode serves
     app/                  what ChordMe means by its events
+        notices.py        what a backend says by itself
         emitters.py       what a backend says to clients, by python-socketio's manager
         server.py         answers clients, one request at a time each
         answers.py        what each request does, and what it is answered

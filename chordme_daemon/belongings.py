@@ -12,7 +12,9 @@ from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.authorizers import SongRights, TokenClaims
 from chordme_daemon.app.broker import Broker
 from chordme_daemon.app.documents import Documents
+from chordme_daemon.app.emitters import Emitters
 from chordme_daemon.app.events import Permission
+from chordme_daemon.app.notices import Notices
 from chordme_daemon.app.reconciling import Reconciler
 from chordme_daemon.app.reviews import Reviews
 from chordme_daemon.app.room import Room
@@ -44,6 +46,8 @@ class Belongings:
         self.rights = SongRights(self.backend, reactor, claims, settings.free_rooms)
         self.saving: Saving
         self.reviews: Reviews
+        # What the backend says by itself; None where it has no key to say it with.
+        self.notices: Notices | None = None
         self._songs: Songs
         self._app: App
 
@@ -75,13 +79,26 @@ class Belongings:
         )
         self._songs = Songs(self.backend, cluster, saves, now_ms, self.saving.watch)
 
-    def attend(self, app: App, answers: Answers) -> None:
+    def attend(
+        self, app: App, answers: Answers, emitters: Emitters, wall_s: Callable[[], float]
+    ) -> None:
         """Take the application."""
         self._app = app
         every_s = self._settings.recheck_s
         self.reviews = Reviews(
             app, answers, self.rights, self._reactor, dice=random.random, every_s=every_s
         )
+
+        if self._settings.key:
+            self.notices = Notices(
+                self._settings.key,
+                wall_s,
+                app=app,
+                emitters=emitters,
+                rights=self.rights,
+                reviews=self.reviews,
+                saving=self.saving,
+            )
 
     async def fill(self, room: Room, seat: Seat) -> None:
         """Have a room's song there for somebody who is about to join."""

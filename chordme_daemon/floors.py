@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
@@ -86,7 +87,6 @@ class Floors:
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.answers, self.app = self._build_app()
-        self.orders = Orders(self.cluster, self.app, self.answers, self.rooms, time.time)
         self.emitters = Emitters(
             self.app,
             self.answers,
@@ -94,6 +94,8 @@ class Floors:
             self.socketio.prepare,
             may=config.cluster.emitters_may,
         )
+        if self.belongings is not None:
+            self._join_belongings(self.belongings)
 
     def _build_relay(self) -> Relay | None:
         if self.redis is None or not self._config.cluster.peer_listen:
@@ -140,8 +142,35 @@ class Floors:
             peer_address=lambda: self.peer_address,
             trust=_authorities(cluster.redis_ca),
             journal=self.journal,
-            listeners={name.encode(): self._hear_emitter for name in cluster.emitters},
+            listeners=self._listeners(),
         )
+
+    def _listeners(self) -> dict[bytes, Callable[[bytes], None]]:
+        """Who hears the channels in which a backend speaks."""
+        cluster = self._config.cluster
+        heard: dict[bytes, Callable[[bytes], None]]
+        heard = {name.encode(): self._hear_emitter for name in cluster.emitters}
+        if self._config.backend.url and self._config.backend.key:
+            heard[self._notices_channel] = self._hear_notice
+        return heard
+
+    @property
+    def _notices_channel(self) -> bytes:
+        return f"{self._config.cluster.prefix}notices".encode()
+
+    def _hear_notice(self, message: bytes) -> None:
+        self.take_notice(message, is_for_all=False)
+
+    def take_notice(self, message: bytes, *, is_for_all: bool = True) -> bool:
+        """Hear a notice of the backend, and have the others hear it; whether it was one."""
+        notices = self.belongings.notices if self.belongings is not None else None
+        if notices is None or not notices.hear(message):
+            return False
+        if is_for_all and self.redis is not None:
+            # We hear it as well, as something that was said before.
+            saying = self.redis.session.link.call("PUBLISH", self._notices_channel, message)
+            saying.addErrback(lambda _: None)
+        return True
 
     def _hear_emitter(self, data: bytes) -> None:
         self.emitters.hear(data)  # built after the application
@@ -162,7 +191,7 @@ class Floors:
         belongings.join(
             self.cluster, saves, self.rooms, self.documents, wall_s=time.time, share=self.share
         )
-        belongings.attend(self.app, self.answers)
+        belongings.attend(self.app, self.answers, self.emitters, time.time)
 
     def _build_app(self) -> tuple[Answers, App]:
         auth, limits = self._config.auth, _limits(self._config)

@@ -30,8 +30,8 @@ from chordme_daemon.engineio.polling import Door, EngineResource
 from chordme_daemon.files import raise_limit
 from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
-from chordme_daemon.listening import BACKLOG, CannotListen, Ports
-from chordme_daemon.logs import Logged, observer
+from chordme_daemon.logs import observer
+from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config, place_of_songs
 from chordme_daemon.web import (
@@ -251,13 +251,14 @@ class Daemon(Logged):
 
     def _admin_door(self) -> Folder:
         checks = health_checks(self.floors, lambda: self._lateness_s)
-        return Folder(
-            {
-                "api": basic_health(),
-                "health": health(__version__, lambda: self._is_ready, checks),
-                "rooms": Songs(self.floors.records, place_of_songs(self.config, os.environ)),
-            }
-        )
+        children: dict[str, IResource] = {
+            "api": basic_health(),
+            "health": health(__version__, lambda: self._is_ready, checks),
+            "rooms": Songs(self.floors.records, place_of_songs(self.config, os.environ)),
+        }
+        if self.config.backend.key:
+            children["backend"] = NoticeBox(self.floors.take_notice)
+        return Folder(children)
 
     @property
     def _is_ready(self) -> bool:

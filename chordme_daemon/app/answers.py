@@ -20,6 +20,7 @@ from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
 from chordme_daemon.app.limits import Rate
+from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.rulings import Rulings
 from chordme_daemon.app.seats import Seat
@@ -237,10 +238,7 @@ class Answers:
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
         await self._spend(self._joins, identity)
-        level = await self._access.authorizer.ask(identity, request.room_id)
-        self.permit(client, request.room_id, level)  # it may have changed since it is there
-        if level < Permission.READ:
-            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
+        level = await self._may_join(client, identity, request.room_id)
         if request.room_id in client.seats:
             _, seat = client.seats[request.room_id]
         else:
@@ -249,6 +247,8 @@ class Answers:
                 raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
             seat = _seat(client, identity, level)
         room, participants = await self._rooms.join(request.room_id, seat)
+        if self._access.authorizer.known(identity, room.id) != level:
+            level = await self._ask_again(client, identity, room, seat)
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
             return Answer()
@@ -267,6 +267,26 @@ class Answers:
             before=[("user_joined", payloads.user_joined(room.id, identity.user_id, count, name))],
             then=then,
         )
+
+    async def _may_join(self, client: Client, identity: Identity, room_id: str) -> Permission:
+        """What a client may do in a room, where it may already be; `Refused` if nothing."""
+        level = await self._access.authorizer.ask(identity, room_id)
+        self.permit(client, room_id, level)
+        if level < Permission.READ:
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
+        return level
+
+    async def _ask_again(
+        self, client: Client, identity: Identity, room: Room, seat: Seat
+    ) -> Permission:
+        """The same, when it has changed while the room was opened."""
+        try:
+            seat.permission = await self._may_join(client, identity, room.id)
+        except Refused:
+            if room.id not in client.seats:
+                self._rooms.leave(room, seat)
+            raise
+        return seat.permission
 
     def _leave(self, client: Client, request: events.LeaveRoom) -> Answer:
         client.known(self._wall_s())

@@ -83,6 +83,8 @@ class SongRights:
         self._free_rooms = free_rooms
         self._known: dict[tuple[str, str], _Known] = {}
         self._asking: dict[tuple[str, str], list[Deferred[Permission]]] = {}
+        # How often rooms have changed.
+        self._changes: dict[str, int] = {}
         # The songs of which the backend has said that they are deleted.
         self._deleted: set[str] = set()
         self._told_of_tokens = False
@@ -112,12 +114,29 @@ class SongRights:
             for each in self._asking.pop(name):
                 each.callback(result)
 
-        ensureDeferred(self._ask(identity, room_id, number)).addBoth(settle)
+        ensureDeferred(self._ask_until_sure(identity, room_id, number)).addBoth(settle)
         return waiting
+
+    def forget(self, room_id: str) -> None:
+        """Ask again about a room, whatever was answered, or is about to be."""
+        self._changes[room_id] = self._changes.get(room_id, 0) + 1
+        while len(self._changes) > MAX_KNOWN:
+            del self._changes[next(iter(self._changes))]
+        for name, known in self._known.items():
+            if name[1] == room_id:
+                self._known[name] = attrs.evolve(known, until_s=0.0)
 
     def is_deleted(self, room_id: str) -> bool:
         """Whether the backend has said that a song is no more."""
         return room_id in self._deleted
+
+    async def _ask_until_sure(self, identity: Identity, room_id: str, number: int) -> Permission:
+        """An answer to what was asked after the last change that is known of."""
+        while True:
+            changes = self._changes.get(room_id)
+            level = await self._ask(identity, room_id, number)
+            if changes == self._changes.get(room_id):
+                return level
 
     async def _ask(self, identity: Identity, room_id: str, number: int) -> Permission:
         name = (identity.key, room_id)

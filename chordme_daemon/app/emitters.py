@@ -35,9 +35,11 @@ OURS: Final = frozenset(
         "document_state",
         "error",
         "operation_confirmed",
+        "permission_changed",
         "pong",
         "room_joined",
         "room_left",
+        "save_state",
         "token_expiring",
     }
 )
@@ -110,7 +112,7 @@ def parse(data: bytes) -> Instruction:
             raise BadInstruction("another namespace")
         case {"method": "emit", "event": str(event), **rest} if not rest.get("binary"):
             return Emit(
-                _event(event),
+                event_of_a_backend(event),
                 _arguments(rest.get("data")),
                 _names(rest.get("room")),
                 frozenset(_names(rest.get("skip_sid")) or ()),
@@ -126,7 +128,8 @@ def parse(data: bytes) -> Instruction:
     raise BadInstruction("not an instruction")
 
 
-def _event(name: str) -> str:
+def event_of_a_backend(name: str) -> str:
+    """The name of an event that a backend may emit; raises `BadInstruction`."""
     if name in RESERVED_EVENTS | OURS or not name:
         raise BadInstruction("not an event of a backend")
     return name
@@ -193,7 +196,7 @@ class Emitters:
             return
         match instruction:
             case Emit():
-                self._emit(instruction)
+                self.emit(instruction)
             case EnterRoom(sid, room):
                 self._enter(sid, room)
             case LeaveRoom(sid, room):
@@ -216,7 +219,8 @@ class Emitters:
             count, self._told_dropped = self.dropped - self._told_dropped, self.dropped
             self.log.warn("Dropped {count} messages of emitters", count=count)
 
-    def _emit(self, emit: Emit) -> None:
+    def emit(self, emit: Emit) -> None:
+        """Send an event to those it is for."""
         heard: dict[str, Client] = {}
         if emit.rooms is None:
             known = self._app.clients.items()

@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 from flask import Flask, Response, g, jsonify, redirect, request
 
-from tests.backend.store import MAX_BODY_BYTES, PER_S, Call, Song, Store, sanitized
+from tests.backend.store import MAX_BODY_BYTES, PER_S, Song, Store, sanitized
 
 View = Callable[..., Any]
 HUGE_BYTES = 10 * 1024 * 1024
@@ -43,11 +43,9 @@ class Views:
         @wraps(view)
         def guarded(song_id: int) -> Any:
             store = self._store
-            g.user_id = _user_id(self._secret)
-            with store.lock:
-                call = Call(request.method, request.full_path, g.user_id, time.monotonic())
-                store.calls.append(call)
-                fault = store.faults.get(view.__name__, "")
+            g.user_id = user_of(self._secret)
+            store.called(request.method, request.full_path, g.user_id)
+            fault = store.faults.get(view.__name__, "")
             if fault and fault != "late":
                 return _fault(store, fault)
             if g.user_id is None:
@@ -105,7 +103,8 @@ class Views:
         return _success(_fields(song))
 
 
-def _user_id(secret: str) -> int | None:
+def user_of(secret: str) -> int | None:
+    """Whose token the request bears."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
         claims = jwt.decode(token, secret, algorithms=["HS256"])

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from typing import Final
 
 import attrs
@@ -85,6 +86,11 @@ class Store:
         song = Song(song_id, owner, content, **rest)  # type: ignore[arg-type] # the test knows
         self.songs[song_id] = song
         return song
+
+    def called(self, method: str, path: str, user_id: int | None) -> None:
+        """Know of a call."""
+        with self.lock:
+            self.calls.append(Call(method, path, user_id, time.monotonic()))
 
     def count(self, method: str, part: str) -> int:
         """How many calls there were to paths with that part."""
