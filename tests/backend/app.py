@@ -46,7 +46,9 @@ class Views:
             g.user_id = user_of(self._secret)
             store.called(request.method, request.full_path, g.user_id)
             fault = store.faults.get(view.__name__, "")
-            if fault and fault != "late":
+            if fault == "slow":
+                time.sleep(0.3)
+            elif fault and fault != "late":
                 return _fault(store, fault)
             if g.user_id is None:
                 return _error(401, "Authentication required")

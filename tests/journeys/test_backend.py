@@ -2,95 +2,28 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.backend.extended import Realtime, extend
 from tests.backend.server import BackendServer
-from tests.journeys.clients import Client, ClientProgram
+from tests.journeys.clients import ClientProgram
 from tests.journeys.conftest import StartDaemon
-from tests.journeys.daemon import Daemon, http_request, token, wait_until
+from tests.journeys.daemon import http_request, wait_until
+from tests.journeys.stage import EDITOR, KEY, OWNER, READER, STRANGER, Stage
 
 pytestmark = pytest.mark.journey
-
-OWNER, EDITOR, READER, STRANGER = 1, 2, 3, 4
-SOON = {
-    "backend.save_after": 0.2,
-    "backend.recheck": 1,
-    "limits.operations": 0,
-    "limits.joins": 0,
-}
-
-
-class Editor:
-    """A current client in one song, who types at its end."""
-
-    def __init__(
-        self, clients: ClientProgram, url: str, user_id: int, room: str, *, tab: str
-    ) -> None:
-        auth = {"token": token(user_id), "client_id": f"{tab}-{user_id}"}
-        self.client: Client = clients.open(url, auth=auth, transports=["websocket"])
-        self.client.event("authenticated")
-        self.room = room
-        self.joined = self.client.ask("join_room", {"room_id": room, "document": True})
-        self.text: str = self.joined["document"]["text"] if self.joined["ok"] else ""
-        self.seq = 0
-
-    def edit(self, *operations: dict[str, object], revision: int) -> Any:
-        self.seq += 1
-        request = {"room_id": self.room, "operation": list(operations), "seq": self.seq}
-        return self.client.ask("collaboration_operation", {**request, "revision": revision})
-
-    def type(self, content: str) -> Any:
-        """Replace the whole text by another one."""
-        state = self.client.ask("join_room", {"room_id": self.room, "document": True})
-        text = state["document"]["text"]
-        gone = {"type": "delete", "position": 0, "length": len(text.encode("utf-16-le")) // 2}
-        come = {"type": "insert", "position": 0, "content": content}
-        operations = [one for one in (gone, come) if one.get("length", one.get("content"))]
-        return self.edit(*operations, revision=state["revision"])
-
-    def look(self) -> str:
-        state = self.client.ask("join_room", {"room_id": self.room, "document": True})
-        text: str = state["document"]["text"]
-        return text
-
-    def saved(self, *states: str) -> Any:
-        """Wait until the room is told one of these."""
-        while True:
-            state = self.client.event("save_state")
-            if state["state"] in states:
-                return state
-
-
-class Stage:
-    """A backend with the song 7, the daemons that know it, and those who sing."""
-
-    def __init__(
-        self, backend: BackendServer, start_daemon: StartDaemon, clients: ClientProgram
-    ) -> None:
-        self.backend = backend
-        levels = {EDITOR: "edit", READER: "read"}
-        self.song = backend.store.song(7, OWNER, "[C]La\n", collaborators=levels)
-        self._start_daemon = start_daemon
-        self._clients = clients
-        self.url = ""
-
-    def start(self, **settings: object) -> Daemon:
-        """Start a daemon; the next to come go there."""
-        ours = {name.replace("__", "."): value for name, value in settings.items()}
-        daemon = self._start_daemon({**SOON, "backend.url": self.backend.url, **ours})
-        self.url = daemon.url
-        return daemon
-
-    def editor(self, user_id: int, room: str = "7", tab: str = "tab") -> Editor:
-        """Somebody who has joined a song, or was refused."""
-        return Editor(self._clients, self.url, user_id, room, tab=tab)
 
 
 @pytest.fixture
 def stage(start_daemon: StartDaemon, clients: ClientProgram) -> Iterator[Stage]:
     with BackendServer() as backend:
+        yield Stage(backend, start_daemon, clients)
+
+
+@pytest.fixture
+def exact_stage(start_daemon: StartDaemon, clients: ClientProgram) -> Iterator[Stage]:
+    with BackendServer(extend) as backend:
         yield Stage(backend, start_daemon, clients)
 
 
@@ -266,3 +199,60 @@ class TestTexts:
         assert late.saved("altered")["reason"] == "entities"
         assert len(stage.song.versions) == 1
         assert late.look() == "R&B & soul"
+
+
+class TestNotices:
+    def test_a_revoke_that_is_told_is_known_at_once(self, stage: Stage) -> None:
+        daemon = stage.start(backend__recheck=600, backend__key=KEY)
+        editor = stage.editor(EDITOR)
+        assert editor.type("mine")["ok"]
+        stage.song.collaborators[EDITOR] = "read"
+        began = time.monotonic()
+        assert Realtime(KEY, url=daemon.admin_url).notify_permission_changed(7)
+        assert editor.client.event("permission_changed")["permission"] == "read"
+        assert time.monotonic() - began < 1
+        assert editor.type("mine again")["code"] == "forbidden"
+
+    def test_an_edit_that_is_told_is_there_at_once(self, stage: Stage) -> None:
+        daemon = stage.start(backend__recheck=600, backend__key=KEY)
+        editor = stage.editor(EDITOR)
+        stage.song.write("[G]Lo\n")
+        assert Realtime(KEY, url=daemon.admin_url).notify_song_changed(7)
+        assert editor.client.event("collaboration_update")["user_id"] == "server"
+        assert editor.look() == "[G]Lo\n"
+        assert stage.backend.store.count("PUT", "/songs") == 0
+
+    def test_the_backend_speaks_to_rooms_and_sends_users_away(self, stage: Stage) -> None:
+        daemon = stage.start(backend__key=KEY)
+        editor, reader = stage.editor(EDITOR), stage.editor(READER)
+        realtime = Realtime(KEY, url=daemon.admin_url)
+        assert realtime.emit_to_room(7, "comment_added", {"by": "Ada"})
+        for one in (editor, reader):
+            assert one.client.event("comment_added") == {"by": "Ada"}
+        assert realtime.disconnect_user(READER)
+        assert reader.client.state("disconnect")["reason"] == "io server disconnect"
+        assert editor.look() == "[C]La\n"
+
+    def test_nobody_else_speaks_for_the_backend(self, stage: Stage) -> None:
+        daemon = stage.start(backend__key=KEY)
+        editor = stage.editor(EDITOR)
+        assert not Realtime("x" * 40, url=daemon.admin_url).disconnect_user(EDITOR)
+        assert not Realtime(KEY, url=daemon.admin_url).emit_to_room(7, "document_state", {})
+        assert editor.client.ask("ping", {})["ok"]
+        daemon.stop()
+        assert not Realtime(KEY, url=daemon.admin_url).disconnect_user(EDITOR)
+
+
+class TestExactEndpoints:
+    def test_nothing_is_damaged_and_nothing_overwritten(self, exact_stage: Stage) -> None:
+        exact_stage.start()
+        editor = exact_stage.editor(EDITOR)
+        typed = "R&B <3\n\n\n"
+        assert editor.type(typed)["ok"]
+        assert editor.saved("saved", "altered")["state"] == "saved"
+        assert exact_stage.song.content == typed
+        exact_stage.song.write("Title\n" + typed)
+        assert editor.type(typed + "more")["ok"]
+        wait_until(lambda: "more" in exact_stage.song.content, "the save")
+        assert exact_stage.song.content == editor.look() == "Title\n" + typed + "more"
+        assert exact_stage.backend.store.count("GET", "/collaborators") == 0
