@@ -25,6 +25,7 @@ setup(
     install_requires=[
         "attrs>=23.2",
         "autobahn>=26.10.1",
+        "cryptography>=42.0",
         "hiredis>=3.0",
         "orjson>=3.10",
         "pyjwt>=2.15.1",

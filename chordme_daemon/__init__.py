@@ -22,6 +22,7 @@ The house, and which way its imports point (down; never up, never round)::
     settings.py           every setting: its default, its parser, its sentence
     parsers.py            text in, value out
     relay.py              requests for sessions of other daemons
+    keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
     admin.py              songs on the admin site: to be seen, and put back
@@ -53,7 +54,9 @@ The house, and which way its imports point (down; never up, never round)::
         merging.py        what two have made of one text                                (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
         orders.py         what an operator orders, carried out by every daemon
+        access.py         the same, and what an operator has decided
         auth.py           who a client is and what they may do                          (pure)
+        keyring.py        the keys that tokens are signed with                          (pure)
         rulings.py        what an operator has decided of users, tokens and rooms       (pure)
         allowance.py      the same, of this daemon or of all together
         limits.py         how much a client may ask for                                 (pure)

@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 
+from chordme_daemon.app.keyring import WITH_A_PUBLIC_KEY, WITH_A_SECRET
 from chordme_daemon.parsers import (
     HOW_TO_MAKE_ONE,
     MIN_SECRET_BYTES,
@@ -102,6 +103,10 @@ IN_DEMO = {
     "auth.secret": "",
     "auth.secret_file": "",
     "auth.previous_secret": "",
+    "auth.key_files": "",
+    "auth.jwks_url": "",
+    "auth.algorithms": "HS256",
+    "auth.user_claim": "user_id",
     "limits.connections": "0",
     "cluster.redis_url": "",
     "cluster.peer_listen": "",
@@ -131,7 +136,8 @@ def load(
         values["auth.secret"] = _parsed("auth.secret", given, lambda _: strong(demo_secret))
     elif given["auth.secret_file"].text:
         values["auth.secret"] = _parsed("auth.secret_file", given, secret_in)
-    if secret_needed and not values["auth.secret"]:
+    keys = _check_keys(given, values)
+    if secret_needed and not values["auth.secret"] and not keys:
         secret = given["auth.secret"]
         source = secret.source if secret.rank else "configuration"
         problem = f"auth.secret is not set: expected at least {MIN_SECRET_BYTES} random bytes"
@@ -291,6 +297,30 @@ def _check_loopback(given: Mapping[str, _Given]) -> None:
             if endpoint(one).get("interface", "").replace("\\", "") not in LOOPBACK:
                 expected = f"only loopback in demo mode, such as tcp:5000:interface={LOOPBACK[0]}"
                 raise _wrong(name, given[name], expected)
+
+
+def _check_keys(given: Mapping[str, _Given], values: dict[str, Any]) -> bool:
+    """Whether tokens are signed with public keys; then nothing is with a secret."""
+    sources = [name for name in ("auth.key_files", "auth.jwks_url") if values[name]]
+    if len(sources) > 1:
+        raise _wrong(sources[1], given[sources[1]], f"nothing, as {sources[0]} is set")
+    algorithms = given["auth.algorithms"]
+    if sources:
+        for name in ("auth.secret", "auth.secret_file", "auth.previous_secret"):
+            if values[name]:
+                expected = "nothing, as a secret is set: public keys and a secret never go together"
+                raise _wrong(sources[0], given[sources[0]], expected)
+        if not algorithms.rank:
+            values["auth.algorithms"] = WITH_A_PUBLIC_KEY
+    if set(values["auth.algorithms"]).issubset(WITH_A_SECRET) == bool(sources):
+        expected = ", ".join(WITH_A_PUBLIC_KEY if sources else WITH_A_SECRET)
+        raise _wrong("auth.algorithms", algorithms, f"some of {expected}")
+    if values["auth.previous_until"] is not None and not values["auth.previous_secret"]:
+        name = "auth.previous_until"
+        raise _wrong(name, given[name], "nothing, as there is no auth.previous_secret")
+    if values["auth.jwks_ca"] and not values["auth.jwks_url"]:
+        raise _wrong("auth.jwks_ca", given["auth.jwks_ca"], "nothing without auth.jwks_url")
+    return bool(sources)
 
 
 def _check_sizes(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None:

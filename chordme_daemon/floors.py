@@ -1,9 +1,10 @@
 """Every part of a daemon, from the ground up: the one place where all are named."""
 
+import math
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
@@ -11,14 +12,16 @@ from twisted.internet.ssl import Certificate
 
 from chordme_daemon import __version__
 from chordme_daemon.app import payloads
+from chordme_daemon.app.access import Access
 from chordme_daemon.app.allowance import Allowance
-from chordme_daemon.app.answers import Access, Answers, Limits
+from chordme_daemon.app.answers import Answers, Limits
 from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.emitters import Emitters
 from chordme_daemon.app.events import Fields, Permission
+from chordme_daemon.app.keyring import Key, secret_key
 from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
@@ -32,8 +35,9 @@ from chordme_daemon.engineio.server import Server as EngineServer
 from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import Heartbeat
 from chordme_daemon.engineio.websocket import WebSocketFactory
+from chordme_daemon.keys import RemoteKeys
 from chordme_daemon.relay import Peer, Relay
-from chordme_daemon.settings import Config, store_path
+from chordme_daemon.settings import Auth, Config, store_path
 from chordme_daemon.socketio.server import Server as SocketServer
 from chordme_daemon.web import client_address
 
@@ -86,7 +90,17 @@ class Floors:
         self.records = Records(self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
+        self.keys = self._build_keys()
+        self.access = self._build_access()
         self.answers, self.app = self._build_app()
+        self.orders = Orders(
+            self.cluster,
+            self.app,
+            self.answers,
+            self.rooms,
+            rulings=self.access.rulings,
+            wall_s=time.time,
+        )
         self.emitters = Emitters(
             self.app,
             self.answers,
@@ -175,39 +189,31 @@ class Floors:
     def _hear_emitter(self, data: bytes) -> None:
         self.emitters.hear(data)  # built after the application
 
-    def _build_belongings(self) -> Belongings | None:
-        backend = self._config.backend
-        if not backend.url:
+    def _build_keys(self) -> RemoteKeys | None:
+        auth = self._config.auth
+        if not auth.jwks_url:
             return None
-        trust = _authorities(backend.ca)
-        return Belongings(backend, self._reactor, trust=trust, claims=self._claims)
 
-    def _join_belongings(self, belongings: Belongings) -> None:
-        if self.redis is not None:
-            saves: ISaves = RedisSaves(self.redis.session)
-        else:
-            assert self.journal is not None  # noqa: S101 - there is one where there is no Redis
-            saves = LocalSaves(self.journal)
-        belongings.join(
-            self.cluster, saves, self.rooms, self.documents, wall_s=time.time, share=self.share
+        def learned(keys: Sequence[Key]) -> None:
+            self.access.verifier.use(keys)
+
+        return RemoteKeys(self._reactor, auth.jwks_url, learned, _authorities(auth.jwks_ca))
+
+    def _build_access(self) -> Access:
+        auth = self._config.auth
+        return Access(
+            verifier(auth),
+            Permission.from_wire(auth.default_permission),
+            auth.authenticate_within_s,
+            None if self.keys is None else self.keys.look,
         )
-        belongings.attend(self.app, self.answers, self.emitters, time.time)
 
     def _build_app(self) -> tuple[Answers, App]:
-        auth, limits = self._config.auth, _limits(self._config)
-        verifier = Verifier(
-            [secret for secret in (auth.secret, auth.previous_secret) if secret],
-            algorithms=auth.algorithms,
-            issuer=auth.issuer or None,
-            audience=auth.audience or None,
-            leeway_s=auth.leeway_s,
-        )
-        rights = self._claims if self.belongings is None else self.belongings.rights
-        access = Access(verifier, rights, auth.authenticate_within_s)
+        limits = _limits(self._config)
         answers = Answers(
             self._reactor,
             time.time,
-            access=access,
+            access=self.access,
             limits=limits,
             rooms=self.rooms,
             editing=Editing(self.rooms, self.documents, _now_ms),
@@ -218,7 +224,7 @@ class Floors:
             degraded = not self.cluster.available
             return payloads.connected(__version__, limits.announced, degraded=degraded)
 
-        return answers, App(self._reactor, answers, access, greeting)
+        return answers, App(self._reactor, answers, self.access, greeting)
 
     def found_at(self, address: Any) -> None:
         """Hear where the listener for other daemons is."""
@@ -248,6 +254,7 @@ class Floors:
             self.connections,
             self.emitters,
             self.orders,
+            *([self.keys] if self.keys is not None else []),
         )
 
     async def stop(self) -> None:
@@ -260,6 +267,25 @@ class Floors:
             await self.redis.stop()
         if self.journal is not None:
             await self.journal.close()
+
+
+def verifier(auth: Auth) -> Verifier:
+    """Who tells good tokens from bad ones; where keys are published, it is given them later."""
+    keys: list[Key] | None = list(auth.key_files)
+    if auth.jwks_url:
+        keys = None
+    elif auth.secret:
+        keys = [secret_key(auth.secret, auth.algorithms)]
+        if auth.previous_secret:
+            until_s = math.inf if auth.previous_until_s is None else auth.previous_until_s
+            keys.append(secret_key(auth.previous_secret, auth.algorithms, until_s))
+    return Verifier(
+        keys,
+        issuer=auth.issuer or None,
+        audience=auth.audience or None,
+        leeway_s=auth.leeway_s,
+        user_claim=auth.user_claim,
+    )
 
 
 def _authorities(path: str) -> list[Certificate]:

@@ -6,13 +6,24 @@ A parser says in its ValueError what is expected, never what it was given: that 
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from chordme_daemon.app.keyring import (
+    MAX_KEYS,
+    WITH_A_PUBLIC_KEY,
+    WITH_A_SECRET,
+    Key,
+    public_key,
+)
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.address import RedisAddress, redis_address
 
 MIN_SECRET_BYTES = 32
 MAX_SECRET_BYTES = 4096
+MAX_KEY_BYTES = 16_384
 HOW_TO_MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 # The parameters of Twisted's server endpoints, in their order; the first is required.
 ENDPOINTS = {
@@ -140,9 +151,12 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def algorithms(text: str) -> tuple[str, ...]:
-    if not text or not {"HS256", "HS384", "HS512"}.issuperset(listed(text)):
-        raise ValueError("one or several of HS256, HS384, HS512")
-    return tuple(listed(text))
+    names = listed(text)
+    for kind in (WITH_A_SECRET, WITH_A_PUBLIC_KEY):
+        if names and set(kind).issuperset(names):
+            return tuple(names)
+    secret, public = ", ".join(WITH_A_SECRET), ", ".join(WITH_A_PUBLIC_KEY)
+    raise ValueError(f"one or several of {secret}, or of {public}")
 
 
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -187,6 +201,67 @@ def secret_in(path: str) -> bytes:
     except (OSError, ValueError) as error:
         raise ValueError(f"a readable file ({getattr(error, 'strerror', 'not a path')})") from None
     return strong(content.removesuffix(b"\r\n" if content.endswith(b"\r\n") else b"\n"))
+
+
+def public_keys(text: str) -> tuple[Key, ...]:
+    """The public keys in PEM files, each by the id before its path, or by the file's name."""
+    keys: dict[str, Key] = {}
+    for one in listed(text):
+        before, colon, behind = one.partition(":")
+        named = bool(colon) and "/" not in before
+        path = behind if named else one
+        key_id = before if named else Path(one).stem
+        try:
+            with open(path, "rb") as file:
+                keys[key_id] = public_key(file.read(MAX_KEY_BYTES), key_id)
+        except OSError as error:
+            raise ValueError(f"readable files ({path}: {error.strerror})") from None
+        except ValueError as error:
+            raise ValueError(f"{error} ({path})") from None
+    if len(keys) < len(listed(text)) or len(keys) > MAX_KEYS:
+        raise ValueError(f"at most {MAX_KEYS} keys, each with another id")
+    return tuple(keys.values())
+
+
+def url(text: str) -> str:
+    """A URL that nobody on the way can change the answer of; nothing for none."""
+    try:
+        parts = urlsplit(text)
+        is_local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+        is_safe = (parts.scheme == "https" or is_local) and bool(parts.hostname)
+        is_plain = parts.username is None and not parts.fragment and (parts.port or 1) > 0
+    except ValueError:
+        is_safe = is_plain = False
+    if text and not (is_safe and is_plain and re.fullmatch("[!-~]{1,1024}", text)):
+        raise ValueError("an https:// URL without a user, or an http:// one of this machine")
+    return text
+
+
+def instant(text: str) -> float | None:
+    """A time of day, in seconds since the epoch; None for none."""
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,6})?", text):
+        return float(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError("a time such as 2026-12-31T18:00:00Z, or seconds since the epoch")
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def claim(text: str) -> str:
+    """The name of a claim."""
+    if not re.fullmatch("[!-~]{1,128}", text):
+        raise ValueError("the name of a claim, such as user_id or sub")
+    return text
+
+
+def flag(text: str) -> bool:
+    """Yes or no."""
+    return one_of("yes", "no")(text) == "yes"
 
 
 def redis(text: str) -> RedisAddress | None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from chordme_daemon import parsers
+from chordme_daemon.app.keyring import Key
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.address import RedisAddress
 
@@ -117,10 +118,39 @@ class Auth:
         "The secret before, whose tokens are still good; empty for none.",
         hidden=True,
     )
+    previous_until_s: float | None = _row(
+        "",
+        parsers.instant,
+        "The time from which on they are refused, such as 2026-12-31T18:00:00Z (in UTC, if it does "
+        "not say), or in seconds since the epoch; empty for none.",
+    )
+    key_files: tuple[Key, ...] = _row(
+        "",
+        parsers.public_keys,
+        "PEM files of public keys that tokens are signed with, instead of a secret, separated by "
+        "spaces. Each is for tokens whose kid is the file's name without its ending; KID:PATH "
+        "names another.",
+    )
+    jwks_url: str = _row(
+        "",
+        parsers.url,
+        "Where such keys are published as a JSON Web Key Set, instead of a secret or files: "
+        "https://, with a certificate that is verified.",
+    )
+    jwks_ca: str = _row(
+        "",
+        parsers.line,
+        "A PEM file of the authorities that may vouch for that server; empty for those that the "
+        "system trusts.",
+    )
     algorithms: tuple[str, ...] = _row(
         "HS256",
         parsers.algorithms,
-        "How tokens may be signed: one or several of HS256, HS384, HS512.",
+        "How tokens may be signed: with a secret, one or several of HS256, HS384, HS512; with "
+        "public keys, RS256 and ES256, which are both allowed then if nothing is set.",
+    )
+    user_claim: str = _row(
+        "user_id", parsers.claim, "The claim that says whose a token is: user_id, or sub."
     )
     issuer: str = _row("", parsers.line, "The iss that a token must have; empty for any.")
     audience: str = _row("", parsers.line, "The aud that a token must have; empty for none.")

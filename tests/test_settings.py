@@ -39,7 +39,12 @@ class TestDefaults:
             "secret": SECRET.encode(),
             "secret_file": "",
             "previous_secret": b"",
+            "previous_until_s": None,
+            "key_files": (),
+            "jwks_url": "",
+            "jwks_ca": "",
             "algorithms": ("HS256",),
+            "user_claim": "user_id",
             "issuer": "",
             "audience": "",
             "leeway_s": 5.0,
@@ -159,7 +164,10 @@ class TestValues:
     ORIGINS = "origins such as https://chordme.example (nothing behind), or * alone"
     RATES = "count/seconds such as 60/60, or 0 for no limit"
     NETWORKS = "addresses or networks such as 127.0.0.1 or 10.0.0.0/8"
-    ALGORITHMS = "one or several of HS256, HS384, HS512"
+    ALGORITHMS = "one or several of HS256, HS384, HS512, or of RS256, ES256"
+
+    INSTANT = "a time such as 2026-12-31T18:00:00Z, or seconds since the epoch"
+    URL = "an https:// URL without a user, or an http:// one of this machine"
 
     @pytest.mark.parametrize(
         ("name", "text", "expected"),
@@ -196,7 +204,16 @@ class TestValues:
             ("heartbeat.connect_timeout", "", "a number of seconds from 0.1 to 3600"),
             ("heartbeat.upgrade_timeout", "1_0", "a number of seconds from 0.1 to 3600"),
             ("auth.algorithms", "", ALGORITHMS),
-            ("auth.algorithms", "RS256", ALGORITHMS),
+            ("auth.algorithms", "HS256 RS256", ALGORITHMS),
+            ("auth.previous_until", "tomorrow", INSTANT),
+            ("auth.previous_until", "1e9", INSTANT),
+            ("auth.jwks_url", "http://keys.example/jwks", URL),
+            ("auth.jwks_url", "https://user@keys.example/", URL),
+            ("auth.jwks_url", "https://", URL),
+            ("auth.jwks_url", "https://keys.example:99999/", URL),
+            ("auth.jwks_url", "https://[keys/", URL),
+            ("auth.jwks_url", "file:///etc/passwd", URL),
+            ("auth.user_claim", "", "the name of a claim, such as user_id or sub"),
             ("auth.algorithms", "HS256 none", ALGORITHMS),
             ("auth.issuer", "x" * 257, "at most 256 printable characters"),
             ("auth.audience", "a\nb", "at most 256 printable characters"),

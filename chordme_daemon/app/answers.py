@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from chordme_daemon.app import events, payloads
+from chordme_daemon.app.access import Access
 from chordme_daemon.app.allowance import Allowance, Share
 from chordme_daemon.app.answer import Answer
-from chordme_daemon.app.auth import Identity, Verifier
-from chordme_daemon.app.authorizers import IAuthorizer
+from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
@@ -22,7 +22,6 @@ from chordme_daemon.app.events import Code, Fields, Permission, Refused
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
-from chordme_daemon.app.rulings import Rulings
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
 from chordme_daemon.cluster.interface import ClusterUnavailable, Member
@@ -42,15 +41,6 @@ class Limits:
     event_bytes: int
     rooms_per_connection: int
     announced: dict[str, object]
-
-
-@attrs.frozen
-class Access:
-    """Who clients are, and what they may do."""
-
-    verifier: Verifier
-    authorizer: IAuthorizer
-    authenticate_within_s: float = 30.0
 
 
 Answering = Answer | Coroutine[Deferred[Any], Any, Answer]
@@ -73,8 +63,6 @@ class Answers:
         editing: Editing,
         share: Share | None = None,
     ) -> None:
-        # What an operator has decided; it goes before what tokens say.
-        self.rulings = Rulings()
         self._clock = clock
         self._wall_s = wall_s
         self._access = access
@@ -148,9 +136,10 @@ class Answers:
     def review(self, client: Client, room_id: str) -> None:
         """Look again at what a client may do in a room, and tell it if that has changed."""
         if client.identity is not None:
-            ruling = self.rulings.of(client.identity, room_id)
+            ruling = self._access.rulings.of(client.identity, room_id)
             reason = ruling.reason if ruling is not None else "revoked"
-            self.permit(client, room_id, self._permission(client.identity, room_id), reason)
+            level = self._access.permission(client.identity, room_id)
+            self.permit(client, room_id, level, reason)
 
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
@@ -182,9 +171,21 @@ class Answers:
     # Who somebody is
 
     def _authenticate(self, client: Client, request: events.Authenticate) -> Answering:
-        identity = self._access.verifier.verify(request.token, self._wall_s())
-        if self.rulings.is_denied(identity):
-            raise Refused(Code.INVALID_TOKEN, "Invalid or expired token")
+        identity = self._access.identify(request.token, self._wall_s())
+        if isinstance(identity, Deferred):
+            return self._admit_later(client, request, identity)
+        return self._admit(client, request, identity)
+
+    async def _admit_later(
+        self, client: Client, request: events.Authenticate, identity: Deferred[Identity]
+    ) -> Answer:
+        known = await identity
+        if client.gone:
+            return Answer()
+        answer = self._admit(client, request, known)
+        return answer if isinstance(answer, Answer) else await answer
+
+    def _admit(self, client: Client, request: events.Authenticate, identity: Identity) -> Answering:
         is_first = client.identity is None
         if client.identity is not None:
             if client.identity.key != identity.key:
@@ -220,25 +221,19 @@ class Answers:
         asked = DeferredList([authorizer.ask(identity, room) for room in rooms], consumeErrors=True)
         resumed = [
             payloads.resumed(room_id, level, revision)
-            for (room_id, revision), (is_known, level) in zip(
-                rooms.items(), await asked, strict=True
-            )
-            if is_known and level >= Permission.READ
+            for room_id, revision in rooms.items()
+            if (level := self._access.permission(identity, room_id)) >= Permission.READ
         ]
         return _authenticated(identity, resumed)
-
-    def _permission(self, identity: Identity, room_id: str) -> Permission:
-        ruling = self.rulings.of(identity, room_id)
-        if ruling is not None:
-            return ruling.level
-        return permission(identity, room_id, self._access.default_permission)
 
     # Rooms
 
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
         await self._spend(self._joins, identity)
-        level = await self._may_join(client, identity, request.room_id)
+        level = self._access.permission(identity, request.room_id)
+        if level < Permission.READ:
+            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         if request.room_id in client.seats:
             _, seat = client.seats[request.room_id]
         else:
@@ -252,7 +247,7 @@ class Answers:
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
             return Answer()
-        level = seat.permission = self._permission(identity, room.id)
+        level = seat.permission = self._access.permission(identity, room.id)
         if level < Permission.READ or not room.has(seat):  # that has changed meanwhile
             client.seats.pop(room.id, None)
             self._rooms.leave(room, seat)

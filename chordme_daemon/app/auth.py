@@ -1,17 +1,20 @@
 """Who a client is and what they may do.
 
 - A token that cannot be good costs little: its length and shape are looked at before any crypto.
-- The algorithms are fixed by configuration, never by the token. They are HMAC only, so that a
-  public key can never be taken for a secret. Nothing in a token's header is used to find a key.
+- How a key is used is fixed by the key, never by the token, whose header only chooses among the
+  keys that are known: see `keyring`.
 - PyJWT checks signature, audience and issuer. Time is told, so the claims about it are checked
   here, as are the types of all claims: PyJWT believes `exp: "9999999999"` and a `user_id` of {}.
 - Whatever goes wrong inside is one answer to the client, which does not say what.
+- A token that was good is remembered by its digest, so that it costs little the next time.
 """
 
 import base64
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
@@ -19,15 +22,24 @@ import attrs
 import jwt
 from jwt.types import Options
 
-from chordme_daemon.app.events import MAX_SAFE_INTEGER, Code, Permission, Refused, is_room_id
+from chordme_daemon.app.events import (
+    MAX_SAFE_INTEGER,
+    Code,
+    Permission,
+    Refused,
+    is_room_id,
+    unavailable,
+)
+from chordme_daemon.app.keyring import Key
 from chordme_daemon.cluster.interface import UserId
 
-ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
 MAX_TOKEN: Final = 4096
 MAX_LIFETIME_S: Final = 7 * 24 * 3600.0
 MAX_USER_ID: Final = 128
 MAX_NAME: Final = 80
 EVERY_ROOM: Final = "*"
+# So many tokens are remembered.
+MAX_REMEMBERED: Final = 10_000
 
 _SHAPE: Final = re.compile(r"(?:Bearer )?([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
@@ -50,23 +62,33 @@ class Identity:
     issued_s: float | None = None
 
 
+class UnknownKey(Refused):
+    """A token that names a key which is not known; it may be found."""
+
+
 class Verifier:
-    """Tells good tokens from bad ones; several secrets allow one to be replaced by the next."""
+    """Tells good tokens from bad ones; several keys allow one to be replaced by the next.
+
+    Where `keys` are None they are found elsewhere, and given with `use`. The claim `user_claim`
+    says who somebody is.
+    """
 
     def __init__(
         self,
-        secrets: Sequence[bytes],
-        algorithms: Sequence[str],
+        keys: Sequence[Key] | None,
+        *,
         issuer: str | None = None,
         audience: str | None = None,
         leeway_s: float = 0.0,
+        user_claim: str = "user_id",
     ) -> None:
-        if not secrets or not all(secrets):
-            raise ValueError("a secret is needed")
-        if not algorithms or not ALGORITHMS.issuperset(algorithms):
-            raise ValueError("algorithms are some of " + ", ".join(sorted(ALGORITHMS)))
-        self._secrets = tuple(secrets)
-        self._algorithms = list(algorithms)
+        self._keys: tuple[Key, ...] = ()
+        self._are_found = keys is None
+        # Who the last tokens were for, by their digests, and until when their keys are good.
+        self._remembered: OrderedDict[bytes, tuple[Identity, float]] = OrderedDict()
+        if keys is not None:
+            self.use(keys)
+        self._user_claim = user_claim
         self._issuer = issuer
         self._audience = audience
         self._leeway_s = leeway_s
@@ -86,20 +108,61 @@ class Verifier:
             raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
         try:
             stripped = _stripped(token)
-            identity = self._identity(self._claims(stripped), now_s)
+            digest = sha256(stripped.encode()).digest()
+            identity, until_s = self._recall(digest, now_s) or self._look_at(stripped, now_s)
+        except UnknownKey:
+            raise
         except Exception:  # PyJWT lets more than its own errors out; none of them is for the client
             raise _bad(Code.INVALID_TOKEN) from None
         if identity.good_until_s <= now_s:
             raise _bad(Code.TOKEN_EXPIRED)
-        return attrs.evolve(identity, token=stripped)
+        self._remembered[digest] = (identity, until_s)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return identity
 
-    def _claims(self, token: str) -> Mapping[str, object]:
-        for secret in self._secrets:
+    def use(self, keys: Sequence[Key]) -> None:
+        """Believe these keys, and no others any more."""
+        secrets = [isinstance(key.material, bytes) for key in keys]
+        if any(secrets) and (self._are_found or not all(secrets)):
+            raise ValueError("a secret beside public keys")
+        if not keys and not self._are_found:
+            raise ValueError("a key is needed")
+        self._keys = tuple(keys)
+        self._remembered.clear()
+
+    def _recall(self, digest: bytes, now_s: float) -> tuple[Identity, float] | None:
+        found = self._remembered.pop(digest, None)
+        return found if found is not None and now_s < found[1] else None
+
+    def _look_at(self, token: str, now_s: float) -> tuple[Identity, float]:
+        claims, key = self._claims(token, now_s)
+        return self._identity(claims, now_s), key.until_s
+
+    def _fitting(self, token: str, now_s: float) -> Sequence[Key]:
+        """The keys that a token may be signed with, by what it says itself."""
+        header = jwt.get_unverified_header(token)
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        fitting = [
+            key
+            for key in self._keys
+            if algorithm in key.algorithms
+            and now_s < key.until_s
+            and (key.id is None or key_id in (None, key.id))
+        ]
+        if not fitting and self._are_found:
+            if not self._keys:
+                raise UnknownKey(Code.UNAVAILABLE, unavailable().message)
+            raise UnknownKey(Code.INVALID_TOKEN, _bad(Code.INVALID_TOKEN).message)
+        return fitting
+
+    def _claims(self, token: str, now_s: float) -> tuple[Mapping[str, object], Key]:
+        for key in self._fitting(token, now_s):
             try:
                 decoded = jwt.decode_complete(
                     token,
-                    secret,
-                    algorithms=self._algorithms,
+                    key.material,
+                    algorithms=key.algorithms,
                     options=self._options,
                     issuer=self._issuer,
                     audience=self._audience,
@@ -109,7 +172,7 @@ class Verifier:
             if not decoded["header"].keys().isdisjoint(("crit", "b64")):
                 raise ValueError("an extension that we do not know")
             claims: dict[str, object] = decoded["payload"]
-            return claims
+            return claims, key
         raise ValueError("signed by somebody else")
 
     def _identity(self, claims: Mapping[str, object], now_s: float) -> Identity:
@@ -120,7 +183,7 @@ class Verifier:
         for claim in ("nbf", "iat"):
             if claim in claims and _instant(claims[claim]) > latest_s:
                 raise ValueError("not good yet")
-        user_id = _user_id(claims["user_id"])
+        user_id = _user_id(claims[self._user_claim])
         name = claims.get("name")
         return Identity(
             user_id=user_id,

@@ -8,14 +8,22 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from chordme_daemon.app import payloads, rulings
+from chordme_daemon.app import payloads
 from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.auth import MAX_LIFETIME_S, user_key
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.events import Code, Permission, Refused
 from chordme_daemon.app.records import OPERATOR
 from chordme_daemon.app.rooms import Rooms
-from chordme_daemon.app.rulings import DENIED, LIFTED, RoomRuling
+from chordme_daemon.app.rulings import (
+    DENIED,
+    LIFTED,
+    RoomRuling,
+    Rulings,
+    of_room,
+    of_token,
+    of_user,
+)
 from chordme_daemon.app.server import App
 from chordme_daemon.cluster.interface import ICluster, Ruling, UserId
 
@@ -34,13 +42,15 @@ class Orders:
         app: App,
         answers: Answers,
         rooms: Rooms,
+        *,
+        rulings: Rulings,
         wall_s: Callable[[], float],
     ) -> None:
         self._cluster = cluster
         self._app = app
         self._answers = answers
         self._rooms = rooms
-        self._rulings = answers.rulings
+        self._rulings = rulings
         self._wall_s = wall_s
         cluster.govern(self.hear)
 
@@ -59,7 +69,7 @@ class Orders:
 
         Without a level, their right is looked at again: nothing that was decided holds any more.
         """
-        key = rulings.of_room(room_id, user_key(user_id))
+        key = of_room(room_id, user_key(user_id))
         if level is None:
             await self._lift(key)
         else:
@@ -155,6 +165,6 @@ class Orders:
 
 def _denial(user_id: UserId | None, token_id: str | None) -> str:
     if user_id is not None:
-        return rulings.of_user(user_key(user_id))
+        return of_user(user_key(user_id))
     assert token_id is not None  # noqa: S101 - one of both is given
-    return rulings.of_token(token_id)
+    return of_token(token_id)

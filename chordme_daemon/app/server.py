@@ -15,8 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chordme_daemon.app import events, payloads
+from chordme_daemon.app.access import Access
 from chordme_daemon.app.answer import Answer
-from chordme_daemon.app.answers import Access, Answers
+from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.document import OutOfStep
 from chordme_daemon.app.events import Code, Fields, Refused

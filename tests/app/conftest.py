@@ -12,12 +12,14 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from chordme_daemon.app import payloads
-from chordme_daemon.app.answers import Access, Answers, Limits
+from chordme_daemon.app.access import Access
+from chordme_daemon.app.answers import Answers, Limits
 from chordme_daemon.app.auth import Verifier, mint
 from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
+from chordme_daemon.app.keyring import secret_key
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.rooms import Capacity, Rooms
@@ -212,8 +214,8 @@ class House:
             self.documents.bring_back,
             clock=self.clock,
         )
-        verifier = Verifier([SECRET], ["HS256"], leeway_s=leeway_s)
-        access = Access(verifier, authorizer or TokenClaims(permission))
+        verifier = Verifier([secret_key(SECRET, ["HS256"])], leeway_s=leeway_s)
+        self.access = access = Access(verifier, permission)
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
         may_ask = Limits(
             **{
@@ -233,7 +235,14 @@ class House:
             editing=Editing(self.rooms, self.documents, self.now_ms),
         )
         self.app = App(self.clock, self.answers, access, self._greeting)
-        self.orders = Orders(self.cluster, self.app, self.answers, self.rooms, self.wall_s)
+        self.orders = Orders(
+            self.cluster,
+            self.app,
+            self.answers,
+            self.rooms,
+            rulings=access.rulings,
+            wall_s=self.wall_s,
+        )
 
     def _greeting(self) -> dict[str, object]:
         degraded = not self.cluster.available

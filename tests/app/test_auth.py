@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chordme_daemon.app.auth import Identity, Verifier, mint, permission
 from chordme_daemon.app.events import Code, Permission, Refused
+from chordme_daemon.app.keyring import secret_key
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 OTHER_SECRET = b"fedcba9876543210fedcba9876543210"
@@ -64,13 +65,9 @@ def with_json(claims: str) -> str:
 
 
 def verifier(**settings: Any) -> Verifier:
-    return Verifier(
-        settings.pop("secrets", [SECRET]),
-        settings.pop("algorithms", ["HS256"]),
-        settings.pop("issuer", None),
-        settings.pop("audience", None),
-        settings.pop("leeway_s", 5.0),
-    )
+    algorithms = settings.pop("algorithms", ["HS256"])
+    keys = [secret_key(secret, algorithms) for secret in settings.pop("secrets", [SECRET])]
+    return Verifier(keys, **{"leeway_s": 5.0, **settings})
 
 
 def verify(token: object, **settings: Any) -> Identity:
@@ -361,7 +358,7 @@ def test_a_verifier_that_would_believe_anybody_cannot_be_made(
     secrets: list[bytes], algorithms: list[str]
 ) -> None:
     with pytest.raises(ValueError, match=r"is needed|are some of"):
-        Verifier(secrets, algorithms)
+        verifier(secrets=secrets, algorithms=algorithms)
 
 
 json_values = st.recursive(

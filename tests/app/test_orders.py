@@ -168,20 +168,20 @@ def test_a_denied_token_is_refused_and_others_of_its_user_are_not(house: House) 
 
 def test_a_denial_holds_longer_than_any_token_lives_and_then_ends(house: House) -> None:
     give(house.orders.deny(user_id="ada"))
-    [denial] = house.answers.rulings.denials()
+    [denial] = house.access.rulings.denials()
     assert denial.until_ms == int((STARTED_S + HOLDS_S) * 1000)
     until_s = house.wall_s() + 10
     give(house.orders.deny(user_id="bob", until_s=until_s))
     house.advance(11)
     assert house.client("bob").ask("join_room", {"room_id": "song"})["ok"]
-    assert [one.key for one in house.answers.rulings.denials()] == ["user s:ada"]
+    assert [one.key for one in house.access.rulings.denials()] == ["user s:ada"]
 
 
 def test_a_denial_can_be_lifted(house: House) -> None:
     give(house.orders.deny(user_id="ada"))
     give(house.orders.allow(user_id="ada"))
     assert house.client("ada").ask("join_room", {"room_id": "song"})["ok"]
-    assert house.answers.rulings.denials() == []
+    assert house.access.rulings.denials() == []
     give(house.orders.allow(user_id="nobody"))
 
 
@@ -254,7 +254,7 @@ def test_what_was_heard_before_is_not_carried_out_again(house: House) -> None:
     ada = house.client("bob")
     house.orders.hear(denial)
     assert ada.heard() == []
-    assert len(house.answers.rulings) == 1
+    assert len(house.access.rulings) == 1
 
 
 @pytest.mark.parametrize("value", ["read", "king 1 x", "read x y", "read 1 a b", "\0"])
