@@ -86,7 +86,13 @@ class Belongings:
         self._app = app
         every_s = self._settings.recheck_s
         self.reviews = Reviews(
-            app, answers, self.rights, self._reactor, dice=random.random, every_s=every_s
+            app,
+            answers,
+            self.rights,
+            self._reactor,
+            wall_s=wall_s,
+            dice=random.random,
+            every_s=every_s,
         )
 
         if self._settings.key:

@@ -196,7 +196,7 @@ class Daemon(Logged):
         every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
         self._tick.start(every_s, now=False)
         self.ready = True
-        if self.config.auth.default_permission != "none":
+        if self.config.auth.default_permission != "none" and not self.config.backend.url:
             self.log.warn(
                 "Whoever has a valid token without a `rooms` claim may {permission} every song. "
                 "To change it: [auth] default_permission = none",

@@ -15,7 +15,7 @@ from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.backend.bodies import damage
 from chordme_daemon.backend.client import Backend, Denied
-from chordme_daemon.cluster.saves import ISaves, Saved
+from chordme_daemon.cluster.saves import ISaves, NotOwner, Saved
 
 
 class NobodyMay(Exception):
@@ -46,7 +46,7 @@ class Broker:
 
     async def is_saved(self, room_id: str) -> Outcome | None:
         """Become the one who saves a song; the outcome if there is nothing to do, else None."""
-        saved = await self._saves.claim(room_id) or self._known.get(room_id)
+        saved = await self._claim(room_id)
         room = await self._rooms.borrow(room_id)
         try:
             if saved is None or saved.sending is not None or saved.merging is not None:
@@ -80,8 +80,15 @@ class Broker:
         self._known.pop(room_id, None)
         await self._saves.release(room_id)
 
+    async def _claim(self, room_id: str) -> Saved | None:
+        try:
+            return await self._saves.claim(room_id) or self._known.get(room_id)
+        except NotOwner:
+            self._known.pop(room_id, None)
+            raise
+
     async def _reconcile(self, room: Room, tokens: Sequence[str]) -> Saved:
-        saved = await self._saves.claim(room.id) or self._known.get(room.id)
+        saved = await self._claim(room.id)
         current = await self._read(room.id, tokens)
 
         async def note(known: Saved) -> None:

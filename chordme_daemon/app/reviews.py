@@ -25,7 +25,10 @@ Place = tuple[str, str]
 
 
 class Reviews:
-    """Asks `rights` again about everybody, every `every_s` or so; `dice()` is from 0 to 1."""
+    """Asks `rights` again about everybody, every `every_s` or so; `dice()` is from 0 to 1.
+
+    `wall_s()` is the time of day.
+    """
 
     log = Logger()
 
@@ -36,6 +39,7 @@ class Reviews:
         rights: SongRights,
         clock: IReactorTime,
         *,
+        wall_s: Callable[[], float],
         dice: Callable[[], float],
         every_s: float,
     ) -> None:
@@ -43,6 +47,7 @@ class Reviews:
         self._answers = answers
         self._rights = rights
         self._clock = clock
+        self._wall_s = wall_s
         self._dice = dice
         self._every_s = every_s
         self._due: dict[Place, float] = {}
@@ -68,10 +73,11 @@ class Reviews:
         return now + self._every_s * (least + more * self._dice())
 
     def _places(self) -> dict[Place, list[Client]]:
-        """Who is in which song, over which connections."""
+        """Who is in which song, over which connections; without those whose tokens expire."""
         places: dict[Place, list[Client]] = {}
+        now_s = self._wall_s()
         for client in self._app.clients.values():
-            if client.identity is not None:
+            if client.identity is not None and now_s < client.identity.expires_at_s:
                 for room_id in client.seats:
                     if song_id(room_id) is not None:
                         places.setdefault((client.identity.key, room_id), []).append(client)
@@ -94,3 +100,5 @@ class Reviews:
         for client in self._places().get((identity.key, room_id), ()):
             reason = "deleted" if is_deleted else "revoked"
             self._answers.permit(client, room_id, level, reason)
+        if is_deleted and level < Permission.READ:
+            self.review_room(room_id)  # the others need not wait for their turn

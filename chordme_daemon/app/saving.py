@@ -243,6 +243,7 @@ class Saving:
             song.not_before = 0.0  # somebody was faster: look again
         except NobodyMay:
             self._fail(song, "forbidden")
+            await self._broker.release(song.room_id)
         except (Rejected, Refused) as error:
             self._fail(song, str(error) if isinstance(error, Rejected) else error.code.value)
         except Exception:
@@ -258,7 +259,7 @@ class Saving:
             await self._forget(song)
             return
         if not tokens:
-            self._wait(song, "no_editor")
+            await self._pass_on(song)
             return
         is_looking = now >= song.look_at
         if is_looking:
@@ -273,6 +274,13 @@ class Saving:
                 return
             outcome = await self._broker.save(song.room_id, tokens)
         await self._succeed(song, outcome)
+
+    async def _pass_on(self, song: Watched) -> None:
+        """Nobody here may save it: perhaps somebody elsewhere may, or whoever comes next."""
+        await self._broker.release(song.room_id)
+        self._wait(song, "no_editor")
+        if not song.is_open:
+            del self._songs[song.room_id]
 
     async def _spend(self) -> float:
         wait_s = self._budget.spend("songs")

@@ -14,7 +14,6 @@ import orjson
 LEVELS: Final = ("none", "read", "edit", "admin")
 # What ChordMe's own endpoint for songs is known to do to them.
 MAX_CONTENT: Final = 15_000
-_ENTITIES: Final = re.compile("&(?:amp|lt|gt|quot|#39|#x27);")
 _TAGS: Final = re.compile(r"</?[A-Za-z!][^>]*>")
 _LOST: Final = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
@@ -101,19 +100,13 @@ def damage(sent: str, held: str) -> str | None:
     """In one word, what has become of a text on its way; None when it is what was sent."""
     if sent == held:
         return None
-    if html.unescape(_ENTITIES.sub(_same, held)) == html.unescape(sent):
-        return "entities"
     if held == sent.strip():
         return "trimmed"
-    plain = html.unescape(held)
-    for text in (sent, sent.strip()):
-        if len(held) >= MAX_CONTENT // 2 and html.unescape(text).startswith(plain):
-            return "cut"
-    return "changed"
-
-
-def _same(match: re.Match[str]) -> str:
-    return match[0]
+    had, has = html.unescape(sent.strip()), html.unescape(held)
+    if has.strip() == had:
+        return "entities"
+    is_long = len(held) >= MAX_CONTENT // 2
+    return "cut" if is_long and had.startswith(has.strip()) else "changed"
 
 
 def as_sanitized(text: str) -> str:

@@ -11,6 +11,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,7 @@ from twisted.internet.defer import (
 from twisted.internet.error import ConnectError
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
 
@@ -167,23 +169,27 @@ class Backend:
             await waiting
             return
         self._looking = []
-        known_for_s = NOT_KNOWN_FOR_S
+        outcome: Failure | None = None
         try:
-            answer = await self._call("GET", "/api/v1/realtime", None)
-            found = answer.status == 200 and bodies.data(answer.body).get("version") == 1
-            known_for_s = FOUND_FOR_S if answer.status in (200, 404) else NOT_KNOWN_FOR_S
-            if found != self.is_exact:
-                self.is_exact = found
-                self.log.info(
-                    "The backend {has} endpoints for the daemon", has="has" if found else "has no"
-                )
-        except (Unavailable, bodies.BadBody):
-            pass  # as before
+            await self._look()
+        except Unavailable:  # then there is nothing else to be had, either
+            outcome = Failure()
+            raise
         finally:
-            self._known_until = self._reactor.seconds() + known_for_s
             waiters, self._looking = self._looking or [], None
             for each in waiters:
-                each.callback(None)
+                each.callback(outcome)
+
+    async def _look(self) -> None:
+        answer = await self._call("GET", "/api/v1/realtime", None)
+        found, known_for_s = False, FOUND_FOR_S if answer.status in (200, 404) else NOT_KNOWN_FOR_S
+        with suppress(bodies.BadBody):
+            found = answer.status == 200 and bodies.data(answer.body).get("version") == 1
+        if found != self.is_exact:
+            has = "has" if found else "has no"
+            self.log.info("The backend {has} endpoints for the daemon", has=has)
+        self.is_exact = found
+        self._known_until = self._reactor.seconds() + known_for_s
 
     def _checked(self, answer: _Answer) -> _Answer:
         """The answer, if it is one."""

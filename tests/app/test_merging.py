@@ -55,6 +55,15 @@ def test_what_both_have_added_is_there_once() -> None:
     assert merged("a b", "a x b", "a x b") == "a x b"
 
 
+def test_what_both_have_replaced_by_other_words_is_there_twice() -> None:
+    assert merged("la x la", "la ours la", "la theirs la") == "la ourstheirs la"
+
+
+def test_what_both_have_done_in_the_same_place_is_there_once() -> None:
+    assert merged("a z", "a b z", "a b c z") == "a b c z"
+    assert merged("a z", "a b c z", "a b z") == "a b c z"
+
+
 def test_what_was_damaged_on_the_way_is_not_taken_for_an_edit() -> None:
     base, held = "R&B\n[C]la\n\n\n", "R&amp;B\n[C]la"
     assert merged(base, base, "R&amp;B\n[G]la", held) == "R&B\n[G]la\n\n\n"

@@ -31,12 +31,12 @@ def stage(start_daemon: StartDaemon, clients: ClientProgram) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def pair(stage: Stage, redis: RedisServer) -> Iterator[Stage]:
+def pair(stage: Stage, redis: RedisServer) -> Stage:
     """The stage with two instances, of which the second is the one where the next come."""
     joined: dict[str, Any] = {"store__url": None, "cluster__redis_url": redis.url}
     stage.start(**joined, backend__key=KEY)
     stage.start(**joined, backend__key=KEY)
-    yield stage
+    return stage
 
 
 def test_a_song_that_many_open_on_two_instances_is_loaded_once(
@@ -86,7 +86,7 @@ def test_one_instance_saves_and_another_takes_over_when_it_is_killed(pair: Stage
 def test_all_instances_hear_what_is_said_over_redis_or_to_one(
     pair: Stage, redis: RedisServer
 ) -> None:
-    first, second = pair.daemons
+    second = pair.daemons[1]
     editors = [pair.editor(EDITOR, url=url, tab=f"t{n}") for n, url in enumerate(pair.urls)]
     over_redis = Realtime(KEY, redis_url=redis.url)
     assert over_redis.emit_to_room(7, "hello", {"to": "all"})
