@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -153,5 +153,7 @@ def _why(failure: Failure) -> str:
     """A failure in a few words: those of what caused it, where Twisted has a list of causes."""
     reasons = getattr(failure.value, "reasons", None) or [failure]
     cause = reasons[0]
+    if isinstance(cause, Failure) and cause.check(CancelledError, TimeoutError):
+        return "no answer in time"
     text: str = cause.getErrorMessage() if isinstance(cause, Failure) else str(cause)
     return f"{type(getattr(cause, 'value', cause)).__name__}: {text}"[:200]
