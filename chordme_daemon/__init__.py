@@ -25,8 +25,12 @@ The house, and which way its imports point (down; never up, never round)::
     keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
-    admin.py              songs on the admin site: to be seen, and put back
-    notices.py            where a backend leaves notices on the admin site
+    admin/                what an operator may ask of a running daemon
+        calls.py          what the calls do: songs, connections, permissions, denials
+        site.py           who may, what is asked, and what is answered
+        openapi.py        the same, for people and their tools
+        door.py           who may call: by the key, or from this machine
+        asked.py          what is asked, looked at before it is believed
     web.py                the front door: resource trees, health, what demo mode serves
     app/                  what ChordMe means by its events
         notices.py        what a backend says by itself

@@ -27,6 +27,7 @@ from chordme_daemon.parsers import (
     strong,
 )
 from chordme_daemon.settings import (
+    Admin,
     Auth,
     Backend,
     Cluster,
@@ -76,7 +77,7 @@ def _key(row: "attrs.Attribute[Any]") -> str:
 
 SECTIONS = {
     cls.__name__.lower(): cls
-    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Backend, Proxy, Log)
+    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Proxy, Admin, Log)
 }
 SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
     f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)
@@ -99,6 +100,8 @@ The settings of twistd chordme. Each is shown with its default and commented out
 to change it. A value that goes on over several lines is indented. Each is also an environment
 variable, CHORDME_<SECTION>_<KEY>, which goes before this file: CHORDME_SERVER_LISTEN is listen in
 [server]. An empty variable counts as not set. The command line goes before both."""
+# The secrets that may be in files.
+FILED = (("auth.secret", "auth.secret_file"), ("admin.key", "admin.key_file"))
 IN_DEMO = {
     "auth.secret": "",
     "auth.secret_file": "",
@@ -129,13 +132,27 @@ def load(
     In demo mode it has `demo_secret` and no other, listens on loopback only, counts no
     connections, and keeps songs in memory. Without a daemon to start, no secret is needed.
     """
-    given = _gather(ini, environ, overrides, demo=demo)
+    if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
+        # A ChordMe developer's shell may have it elsewhere, for Flask.
+        environ = {**environ, "FLASK_HOST": LOOPBACK[0]}
+    given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
+    if demo:
+        listen = f"tcp:5000:interface={LOOPBACK[0]}"
+        given["server.listen"] = _Given(0, "demo mode", listen)
+        given["store.url"] = _Given(0, "demo mode", "memory:")
+    given |= _from_ini(ini) if ini is not None else {}
+    given |= _from_environment(environ)
+    given |= _from_command_line(overrides)
+    given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
+    for name, file in FILED:
+        _choose(given, name, file)
     values = {name: _parsed(name, given) for name in SETTINGS}
     if demo:
         _check_loopback(given)
         values["auth.secret"] = _parsed("auth.secret", given, lambda _: strong(demo_secret))
-    elif given["auth.secret_file"].text:
-        values["auth.secret"] = _parsed("auth.secret_file", given, secret_in)
+    for name, file in FILED:
+        if given[file].text:
+            values[name] = _parsed(file, given, secret_in)
     keys = _check_keys(given, values)
     if secret_needed and not values["auth.secret"] and not keys:
         secret = given["auth.secret"]
@@ -279,15 +296,13 @@ def _unknown(source: str, what: str, name: str, known: Iterable[str]) -> ConfigE
     return ConfigError(source, f"unknown {what[:80]}: expected {hint}")
 
 
-def _choose_secret(given: dict[str, _Given]) -> None:
-    """Leave the secret or its file, whichever the stronger source has."""
-    secret, file = given["auth.secret"], given["auth.secret_file"]
+def _choose(given: dict[str, _Given], name: str, in_file: str) -> None:
+    """Leave a secret or its file, whichever the stronger source has."""
+    secret, file = given[name], given[in_file]
     if secret.text and file.text:
         if secret.rank == file.rank:
-            raise _wrong(
-                "auth.secret_file", file, f"nothing, as {secret.source} has auth.secret too"
-            )
-        loser = "auth.secret" if secret.rank < file.rank else "auth.secret_file"
+            raise _wrong(in_file, file, f"nothing, as {secret.source} has {name} too")
+        loser = name if secret.rank < file.rank else in_file
         given[loser] = _Given(0, "default", "")
 
 

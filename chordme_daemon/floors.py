@@ -87,7 +87,7 @@ class Floors:
         )
         self.address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()
-        self.records = Records(self.rooms, self.documents, _now_ms)
+        self.records = Records(self.cluster, self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
         self.keys = self._build_keys()

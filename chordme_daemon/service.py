@@ -19,8 +19,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from chordme_daemon import __version__
-from chordme_daemon.admin import MAX_BODY_BYTES as MAX_SONG_BYTES
-from chordme_daemon.admin import Songs
+from chordme_daemon.admin.calls import Parts, routes
+from chordme_daemon.admin.door import AdminDoor
+from chordme_daemon.admin.openapi import describe
+from chordme_daemon.admin.site import MAX_BODY_BYTES as MAX_SONG_BYTES
+from chordme_daemon.admin.site import Calls
 from chordme_daemon.app.auth import mint
 from chordme_daemon.app.limits import address_key
 from chordme_daemon.checks import health_checks
@@ -39,6 +42,7 @@ from chordme_daemon.web import (
     basic_health,
     demo_token,
     health,
+    json,
     text,
 )
 from chordme_daemon.workers import Place, Workers, config_of
@@ -251,14 +255,29 @@ class Daemon(Logged):
 
     def _admin_door(self) -> Folder:
         checks = health_checks(self.floors, lambda: self._lateness_s)
-        children: dict[str, IResource] = {
-            "api": basic_health(),
-            "health": health(__version__, lambda: self._is_ready, checks),
-            "rooms": Songs(self.floors.records, place_of_songs(self.config, os.environ)),
-        }
-        if self.config.backend.key:
-            children["backend"] = NoticeBox(self.floors.take_notice)
-        return Folder(children)
+        calls = self._calls()
+        return Folder(
+            {
+                "api": basic_health(),
+                "health": health(__version__, lambda: self._is_ready, checks),
+                "openapi.json": json(lambda _: (200, describe(__version__))),
+                **dict.fromkeys(calls.names, calls),
+            }
+        )
+
+    def _calls(self) -> Calls:
+        floors, limits = self.floors, self.config.limits
+        parts = Parts(
+            floors.app,
+            floors.rooms,
+            floors.records,
+            floors.orders,
+            floors.access.rulings,
+            time.time,
+            limits.event_bytes,
+        )
+        door = AdminDoor(self._reactor, lambda: self.config.admin.key)
+        return Calls(door, routes(parts), place_of_songs(self.config, os.environ))
 
     @property
     def _is_ready(self) -> bool:

@@ -330,6 +330,24 @@ class Proxy:
 
 
 @attrs.frozen
+class Admin:
+    """Who may call the admin site, beyond its health and metrics."""
+
+    key: bytes = _row(
+        "",
+        parsers.secret,
+        "The key that calls need, as Authorization: Bearer KEY: at least 32 random characters. "
+        "Empty: calls are only answered on this machine, and need none.",
+        hidden=True,
+    )
+    key_file: str = _row(
+        "",
+        parsers.line,
+        "A file that holds the key, instead of it; one newline at its end is ignored.",
+    )
+
+
+@attrs.frozen
 class Log:
     """What is logged, and how."""
 
@@ -357,6 +375,7 @@ class Config:
     cluster: Cluster
     backend: Backend
     proxy: Proxy
+    admin: Admin
     log: Log
     demo: bool
 

@@ -183,7 +183,7 @@ class Verifier:
         for claim in ("nbf", "iat"):
             if claim in claims and _instant(claims[claim]) > latest_s:
                 raise ValueError("not good yet")
-        user_id = _user_id(claims[self._user_claim])
+        user_id = checked_user_id(claims[self._user_claim])
         name = claims.get("name")
         return Identity(
             user_id=user_id,
@@ -192,7 +192,7 @@ class Verifier:
             expires_at_s=expires_at_s,
             good_until_s=expires_at_s + self._leeway_s,
             rooms=_rooms(claims["rooms"]) if "rooms" in claims else None,
-            token_id=_text(claims["jti"]) if "jti" in claims else None,
+            token_id=checked_text(claims["jti"]) if "jti" in claims else None,
             issued_s=_instant(claims["iat"]) if "iat" in claims else None,
         )
 
@@ -244,15 +244,17 @@ def _is_plain(text: str, longest: int) -> bool:
     return 1 <= len(text) <= longest and text.isprintable()
 
 
-def _text(value: object) -> str:
+def checked_text(value: object) -> str:
+    """A short printable text; ValueError if it is none."""
     if not isinstance(value, str) or not _is_plain(value, MAX_USER_ID):
         raise ValueError("not a printable text")
     return value
 
 
-def _user_id(value: object) -> UserId:
+def checked_user_id(value: object) -> UserId:
+    """A user's number or name; ValueError if it is none."""
     if type(value) is not int:  # by the exact type: True is an int to Python
-        return _text(value)
+        return checked_text(value)
     if not 1 <= value <= MAX_SAFE_INTEGER:
         raise ValueError("not a user's number")
     return value

@@ -11,6 +11,7 @@ from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.events import Code, Fields, Refused
 from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
+from chordme_daemon.cluster.interface import ClusterUnavailable, ICluster, Participant
 
 OPERATOR: Final = PASSING + "operator"
 
@@ -18,23 +19,36 @@ OPERATOR: Final = PASSING + "operator"
 class Records:
     """The songs of all rooms, open or not; `now_ms()` is the time of day."""
 
-    def __init__(self, rooms: Rooms, documents: Documents, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, cluster: ICluster, rooms: Rooms, documents: Documents, now_ms: Callable[[], int]
+    ) -> None:
+        self._cluster = cluster
         self._rooms = rooms
         self._documents = documents
         self._now_ms = now_ms
         self._replaced = 0
 
     async def describe(self, room_id: str) -> Fields | None:
-        """A room's revision, text and participants; None where there is nothing."""
-        room = self._rooms.find(room_id)
+        """A room's revision, text and participants; None where there is nothing.
+
+        While the others cannot be asked, the participants are those who are here.
+        """
         document = await self._document(room_id)
-        if room is None and document.revision == 0:
+        degraded: Fields = {}
+        try:
+            present = await self._cluster.participants(room_id)
+        except ClusterUnavailable:
+            present, degraded = _present(self._rooms.find(room_id)), {"degraded": True}
+        if not present and document.revision == 0:
             return None
         return {
             "room_id": room_id,
             "revision": document.revision,
             "text": str(document.text),
-            "participants": _participants(room),
+            "participants": [
+                payloads.participant(one.user_id, one.name, one.connections) for one in present
+            ],
+            **degraded,
         }
 
     async def history(self, room_id: str, since: int) -> Fields | None:
@@ -85,14 +99,12 @@ class Records:
         return room.text if room is not None else Document(await self._rooms.read(room_id))
 
 
-def _participants(room: Room | None) -> list[Fields]:
+def _present(room: Room | None) -> list[Participant]:
+    """Who is in a room here."""
     members = [seat.member for seat in room.seats.values()] if room is not None else []
     connections = Counter(member.user for member in members)
     users = {member.user: member for member in members}
-    return [
-        payloads.participant(user.user_id, user.name, connections[key])
-        for key, user in users.items()
-    ]
+    return [Participant(user.user_id, user.name, connections[key]) for key, user in users.items()]
 
 
 def difference(old: str, new: str) -> ot.Operation:

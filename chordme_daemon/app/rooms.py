@@ -1,7 +1,7 @@
 """All rooms of this daemon: they are opened with their first member and closed after the last."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -71,6 +71,9 @@ class Rooms:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._rooms.values()))
 
     def participants(self) -> int:
         """How many users are in rooms here, each counted once in every room."""

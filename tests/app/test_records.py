@@ -27,7 +27,7 @@ def done(answering: Coroutine[Deferred[Any], Any, Any]) -> Any:
 
 
 def records(house: House) -> Records:
-    return Records(house.rooms, house.documents, house.now_ms)
+    return Records(house.cluster, house.rooms, house.documents, house.now_ms)
 
 
 def insert(client: Client, content: str, revision: int) -> None:
