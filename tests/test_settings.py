@@ -19,8 +19,8 @@ class TestDefaults:
     def test_they_are_what_the_wire_contract_says(self):
         config = configured()
         assert attrs.asdict(config, recurse=False).keys() == {
-            *("server", "heartbeat", "auth", "limits", "store", "cluster", "backend", "proxy"),
-            *("log", "demo"),
+            *("server", "heartbeat", "auth", "limits", "store"),
+            *("cluster", "proxy", "admin", "log", "demo"),
         }
         assert attrs.asdict(config.server) == {
             "listen": ("tcp:5000",),
@@ -68,6 +68,7 @@ class TestDefaults:
             "url": "",
             "synchronous": "full",
         }
+        assert attrs.asdict(config.admin) == {"key": b"", "key_file": ""}
         assert config.store_url == "sqlite:chordme.sqlite3"
         assert attrs.asdict(config.cluster) == {
             "redis_url": None,

@@ -53,7 +53,7 @@ def test_a_song_is_seen_while_it_is_edited_and_afterwards(house: House) -> None:
         "revision": 1,
         "text": f"la {GUITAR}",
         "participants": [
-            {"user_id": "ada", "connections": 2},
+            {"user_id": "ada", "name": "Ada", "connections": 2},
             {"user_id": 5, "connections": 1},
         ],
     }

@@ -391,7 +391,7 @@ def test_what_may_not_be_put_is_refused(daemon: Daemon) -> None:
         connection.endheaders()
         assert connection.getresponse().status == 413
     assert put(daemon, "no%20song", b"x").status == 404
-    assert put(daemon, "song-1/history", b"x").status == 404
+    assert put(daemon, "song-1/history", b"x").status == 405
     posted = http_request(f"{daemon.admin_url}/rooms/song-1", "POST", b"x")
     assert posted.status == 405
     # Nor is there anything at the front door.
