@@ -37,6 +37,7 @@ setup(
     extras_require={
         "test": [
             "coverage>=7.4",
+            "flask>=3.0",
             "flask-socketio>=5.5",
             "hypothesis>=6.100",
             "pytest>=8.0",
