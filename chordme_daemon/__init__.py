@@ -22,6 +22,7 @@ The house, and which way its imports point (down; never up, never round)::
     settings.py           every setting: its default, its parser, its sentence
     parsers.py            text in, value out
     relay.py              requests for sessions of other daemons
+    admission.py          which new clients may come in, by their addresses
     keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
     checks.py             how the parts are, for `/health/detailed`
@@ -46,6 +47,7 @@ The house, and which way its imports point (down; never up, never round)::
         editing.py        operations of current and legacy clients, and how these catch up
         records.py        what an operator may see of a song, and restore
         cursors.py        cursors beyond the rate: the newest waits
+        turnstile.py      who may come in beside those who are here
         clients.py        one client: who it is, where it is, what of it waits
         documents.py      puts concurrent operations on a room's document into one order
         rooms.py          all rooms: opened with the first member, closed after the last

@@ -11,6 +11,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.ssl import Certificate
 
 from chordme_daemon import __version__
+from chordme_daemon.admission import Admission
 from chordme_daemon.app import payloads
 from chordme_daemon.app.access import Access
 from chordme_daemon.app.allowance import Allowance
@@ -26,7 +27,7 @@ from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
-from chordme_daemon.belongings import Belongings
+from chordme_daemon.app.turnstile import Turnstile
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
@@ -65,7 +66,12 @@ class Floors:
             {"/": lambda connection, auth: self.app.accept(connection, auth)},  # noqa: PLW0108
             connect_timeout_s=config.heartbeat.connect_timeout_s,
         )
-        self.engine = EngineServer(reactor, self.socketio.accept, settings, self._new_sid)
+        self.engine = EngineServer(
+            reactor,
+            lambda socket: self.admission.accept(socket),  # noqa: PLW0108 - built later as well
+            settings,
+            self._new_sid,
+        )
         self.websockets = WebSocketFactory(
             reactor,
             max_message_bytes=settings.max_message_bytes,
@@ -90,6 +96,9 @@ class Floors:
         self.records = Records(self.cluster, self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
         self.connections = Allowance("connections", limits.connections, reactor, self.share)
+        self.admission = Admission(
+            self.connections, limits.connections_per_address, self.socketio.accept
+        )
         self.keys = self._build_keys()
         self.access = self._build_access()
         self.answers, self.app = self._build_app()
@@ -217,6 +226,10 @@ class Floors:
             limits=limits,
             rooms=self.rooms,
             editing=Editing(self.rooms, self.documents, _now_ms),
+            turnstile=Turnstile(
+                self._config.limits.connections_per_user,
+                self.admission.refund if self._config.limits.refund_authenticated else None,
+            ),
             share=self.share,
         )
 
@@ -320,6 +333,9 @@ def _limits(config: Config) -> Limits:
     }
     for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
         announced[name] = getattr(limits, name)
+    for name in ("connections_per_address", "connections_per_user"):
+        if most := getattr(limits, name):
+            announced[name] = most
     return Limits(
         messages=limits.messages,
         operations=limits.operations,

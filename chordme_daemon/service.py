@@ -25,7 +25,6 @@ from chordme_daemon.admin.openapi import describe
 from chordme_daemon.admin.site import MAX_BODY_BYTES as MAX_SONG_BYTES
 from chordme_daemon.admin.site import Calls
 from chordme_daemon.app.auth import mint
-from chordme_daemon.app.limits import address_key
 from chordme_daemon.checks import health_checks
 from chordme_daemon.cluster.journal import JournalError
 from chordme_daemon.config import ConfigError, load
@@ -285,7 +284,7 @@ class Daemon(Logged):
         return self.ready and (redis is None or (redis.available and redis.hears))
 
     def _admit(self, address: str) -> "float | Deferred[float]":
-        return self.floors.connections.spend(address_key(address))
+        return self.floors.admission.admit(address)
 
     def _demo_token(self, user: str) -> dict[str, object]:
         now_s = int(time.time())

@@ -184,6 +184,23 @@ class Limits:
         "60/60", parsers.rate, "Cursor updates of one user: count/seconds, 0 for no limit."
     )
     joins: Rate = _row("60/60", parsers.rate, "Joins of one user: count/seconds, 0 for no limit.")
+    refund_authenticated: bool = _row(
+        "no",
+        parsers.flag,
+        "Whether a connection that says who it is (by a valid token) does not count against its IP "
+        "address any more: for venues where many share one. yes or no.",
+    )
+    connections_per_address: int = _row(
+        "0",
+        parsers.whole(0, 1_000_000),
+        "The most connections of one IP address (IPv6: of one /64) at one time, on this instance; "
+        "0 for no limit.",
+    )
+    connections_per_user: int = _row(
+        "0",
+        parsers.whole(0, 100_000),
+        "The most connections of one user at one time, on this instance; 0 for no limit.",
+    )
     event_bytes: int = _row(
         "10240", parsers.whole(256, 1 << 24), "The most bytes of one event, as UTF-8 in its packet."
     )

@@ -26,6 +26,16 @@ class Leaf(Resource):
         super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
         self._answer = answer
 
+    def render(self, request: Request) -> int | bytes:
+        """Answer, or say which methods are answered."""
+        if request.method in (b"GET", b"HEAD"):
+            answer: int | bytes = super().render(request)  # type: ignore[no-untyped-call]
+            return answer
+        request.setResponseCode(405)
+        request.setHeader(b"allow", b"GET, HEAD")
+        request.setHeader(b"content-type", b"application/json")
+        return orjson.dumps({"status": "error", "error": {"message": "Method not allowed"}})
+
     def render_GET(self, request: Request) -> bytes:
         """Answer."""
         return self._answer(request)

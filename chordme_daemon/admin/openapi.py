@@ -11,7 +11,13 @@ from chordme_daemon.web import SEVERITY
 TEXT: Final[Fields] = {"type": "string"}
 WHOLE: Final[Fields] = {"type": "integer", "minimum": 0}
 LEVELS: Final = [level.wire for level in Permission]
-PRINTABLE: Final[Fields] = {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID}
+# Characters that can be shown, and spaces.
+PRINTABLE: Final[Fields] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_USER_ID,
+    "pattern": r"^([^\p{C}\p{Z}]| )+$",
+}
 USER_ID: Final[Fields] = {
     "description": "As tokens have it: the number 5 and the text 5 are two users.",
     "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_SAFE_INTEGER}, PRINTABLE],
@@ -148,8 +154,8 @@ def _call(
 
 def _rooms() -> Fields:
     text = {
-        "required": True,
-        "description": "The text, in UTF-8.",
+        "required": False,
+        "description": "The text, in UTF-8; without one, the song is empty.",
         "content": {"text/plain": {"schema": TEXT}},
     }
     room = _object({"room_id": ROOM_ID, "revision": WHOLE, "users": WHOLE, "connections": WHOLE})

@@ -24,6 +24,7 @@ from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
+from chordme_daemon.app.turnstile import Turnstile
 from chordme_daemon.cluster.interface import ClusterUnavailable, Member
 
 TOKEN_EXPIRING_BEFORE_S: Final = 60.0
@@ -61,6 +62,7 @@ class Answers:
         limits: Limits,
         rooms: Rooms,
         editing: Editing,
+        turnstile: Turnstile,
         share: Share | None = None,
     ) -> None:
         self._clock = clock
@@ -69,6 +71,7 @@ class Answers:
         self._limits = limits
         self._rooms = rooms
         self._editing = editing
+        self._turnstile = turnstile
         self._joins = Allowance("joins", limits.joins, clock, share)
         self._messages = Allowance("messages", limits.messages, clock, share)
         self._operations = Allowance("operations", limits.operations, clock, share)
@@ -144,6 +147,7 @@ class Answers:
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
         self._cursors.forget(client)
+        self._turnstile.leave(client)
         if self._current.get(client.member_key) is client:
             del self._current[client.member_key]
         self._stand_up_everywhere(client, lost=lost)
@@ -192,6 +196,9 @@ class Answers:
                 raise Refused(Code.FORBIDDEN, "Already authenticated as another user")
             if request.client_id not in (None, client.client_id):
                 raise Refused(Code.FORBIDDEN, "Already authenticated as another client")
+        if is_first:
+            tab = f"{identity.key}/{request.client_id or client.client_id}"
+            self._turnstile.enter(client, identity, replaces=tab in self._current)
         client.auth_failures = 0
         client.identity = identity
         client.client_id = request.client_id or client.client_id

@@ -54,6 +54,15 @@ class Budget:
         self._full_at.move_to_end(key)
         return 0.0
 
+    def give_back(self, key: str, now: float) -> None:
+        """Put one back."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            if full_at - self._cost > self._units(now):
+                self._full_at[key] = full_at - self._cost
+            else:
+                del self._full_at[key]
+
     def forget(self, now: float) -> None:
         """Drop the keys whose buckets are full; cheap, and due once in a while."""
         units = self._units(now)

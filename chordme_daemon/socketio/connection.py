@@ -104,6 +104,10 @@ class Carrier(Protocol):
     def server(self) -> Shared:
         """What is shared with all others."""
 
+    @property
+    def connects(self) -> int:
+        """How often its client has connected to a namespace."""
+
     def in_turn(self, call: Callable[[], None]) -> None:
         """Call when all that came before has been taken."""
 
@@ -124,6 +128,7 @@ class Connection:
         "acks",
         "address",
         "backlog",
+        "is_first",
         "namespace",
         "pid",
         "sid",
@@ -139,6 +144,7 @@ class Connection:
         # What is sent before the client is told that it is connected; None from then on.
         self._held: list[Encoded] | None = []
         self.address = link.socket.address  # as far as trusted proxies tell it
+        self.is_first = link.connects == 0  # of those that its client has had over its link
         self.namespace = namespace
         self.sid = secrets.token_urlsafe(15)
         recovery = link.server.lost.recovery

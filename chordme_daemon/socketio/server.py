@@ -63,12 +63,12 @@ class Link:
     """What one Engine.IO socket carries: a connection for each namespace."""
 
     __slots__ = (
-        "_connects",
         "_decoder",
         "_pace",
         "_refusals",
         "_size_bytes",
         "connections",
+        "connects",
         "server",
         "socket",
     )
@@ -79,7 +79,7 @@ class Link:
         self.connections: dict[str, Connection] = {}
         self._pace = Pace(server.clock)
         self._decoder = Decoder(partial(_is_awaited, self.connections))
-        self._connects = 0
+        self.connects = 0
         self._refusals = 0
         self._size_bytes = 0  # of the packet that is being put together
 
@@ -172,7 +172,7 @@ class Link:
         if accept is None:
             self._refuse(packet.namespace, ConnectRefused("Invalid namespace"))
             return
-        if self._connects == MAX_CONNECTS:
+        if self.connects == MAX_CONNECTS:
             raise PacketError("connected too often")
         lost = self.server.lost.claim(packet.namespace, auth)
         if lost is not None:
@@ -197,7 +197,7 @@ class Link:
                 connection.tell(event)
 
     def _connected(self) -> None:
-        self._connects += 1
+        self.connects += 1
         if self.connections:
             self.server.unconnected.pop(self, None)
 

@@ -24,6 +24,7 @@ from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
+from chordme_daemon.app.turnstile import Turnstile
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
     Draft,
@@ -193,6 +194,7 @@ class House:
         capacity: Capacity = CAPACITY,
         max_queued_bytes: int = 1024 * 1024,
         leeway_s: float = 0.0,
+        turnstile: Turnstile | None = None,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -233,6 +235,7 @@ class House:
             limits=may_ask,
             rooms=self.rooms,
             editing=Editing(self.rooms, self.documents, self.now_ms),
+            turnstile=turnstile or Turnstile(),
         )
         self.app = App(self.clock, self.answers, access, self._greeting)
         self.orders = Orders(

@@ -177,3 +177,16 @@ def test_a_share_that_fails_otherwise_is_not_hidden(clock: Clock) -> None:
     ensureDeferred(spend()).addErrback(failures.append)
     [failure] = failures
     assert failure.check(RuntimeError)
+
+
+def test_what_one_daemon_gives_back_another_can_spend(clock: Clock, shared: Shared) -> None:
+    rate = Rate(2, 60.0)
+    one, other = (Allowance("connections", rate, clock, shared.spend) for _ in range(2))
+    assert [taken(one, shared) for _ in range(2)] == [0.0, 0.0]
+    assert taken(other, shared) > 0
+    one.refund("ada")
+    clock.advance(1)
+    one.tick()
+    shared.answer()
+    assert taken(other, shared) == 0.0
+    assert taken(other, shared) > 0

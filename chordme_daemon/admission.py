@@ -1,0 +1,61 @@
+"""Which new clients may come in: by what their address has asked for, and has open."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from chordme_daemon.app.allowance import Allowance
+from chordme_daemon.app.limits import address_key
+from chordme_daemon.engineio.server import Receive, Socket
+from chordme_daemon.engineio.session import Closed, Event
+
+# So long somebody is told to wait whose address has as many connections as it may.
+FULL_S: Final = 10.0
+
+
+class Admission:
+    """The door for new clients of each address, of which so many may be here at one time.
+
+    `accept` takes those that are in; where `most` is 0, they are not counted.
+    """
+
+    def __init__(
+        self, connections: Allowance, most: int, accept: Callable[[Socket], Receive]
+    ) -> None:
+        self._connections = connections
+        self._most = most
+        self._accept = accept
+        self._open: Counter[str] = Counter()
+
+    def admit(self, address: str) -> float | Deferred[float]:
+        """For how many seconds a new client must wait; 0 to come in."""
+        key = address_key(address)
+        if self._most and self._open[key] >= self._most:
+            return FULL_S
+        return self._connections.spend(key)
+
+    def refund(self, address: str) -> None:
+        """Give back what a client has cost its address."""
+        self._connections.refund(address_key(address))
+
+    def accept(self, socket: Socket) -> Receive:
+        """Take a client that is in."""
+        receive = self._accept(socket)
+        if not self._most:
+            return receive
+        key = address_key(socket.address)
+        self._open[key] += 1
+
+        def counted(event: Event) -> None:
+            if isinstance(event, Closed):
+                self._leave(key)
+            receive(event)
+
+        return counted
+
+    def _leave(self, key: str) -> None:
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]

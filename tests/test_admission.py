@@ -1,0 +1,86 @@
+"""New clients of one address: how many in which time, and how many at one time."""
+
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.task import Clock
+
+from chordme_daemon.admission import FULL_S, Admission
+from chordme_daemon.app.allowance import Allowance
+from chordme_daemon.app.limits import Rate
+from chordme_daemon.engineio.session import Closed, Event, Message
+
+ANY = Rate(0, 60.0)
+
+
+@attrs.define
+class Socket:
+    """What is known of a client here."""
+
+    address: str
+
+
+class Door:
+    """An admission, and what those hear who are in."""
+
+    def __init__(self, most: int = 0, rate: Rate = ANY) -> None:
+        self.heard: list[Event] = []
+        self.clock = Clock()
+        connections = Allowance("connections", rate, self.clock)
+        self.admission: Any = Admission(connections, most, lambda _: self.heard.append)
+
+    def come(self, address: str) -> Any:
+        """Come in; what takes the events of that client, or how long it has to wait."""
+        wait_s = self.admission.admit(address)
+        return wait_s or self.admission.accept(Socket(address))
+
+
+def test_so_many_connections_of_an_address_may_be_open_at_one_time() -> None:
+    door = Door(2)
+    first = door.come("192.0.2.1")
+    door.come("192.0.2.1")
+    assert door.come("192.0.2.1") == FULL_S
+    assert callable(door.come("192.0.2.2"))
+    first(Message("x"))
+    assert door.come("192.0.2.1") == FULL_S
+    first(Closed("transport close"))
+    assert callable(door.come("192.0.2.1"))
+    assert door.heard == [Message("x"), Closed("transport close")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("2001:db8::1%eth0", "2001:db8::2", True),
+    ],
+)
+def test_ipv6_counts_by_64_bits(one: str, other: str, are_one: bool) -> None:
+    door = Door(1)
+    door.come(one)
+    assert (door.come(other) == FULL_S) is are_one
+
+
+def test_what_is_given_back_can_be_spent_again() -> None:
+    door = Door(rate=Rate(2, 60.0))
+    for _ in range(2):
+        assert callable(door.come("192.0.2.1"))
+    assert door.come("192.0.2.1") > 0
+    door.admission.refund("192.0.2.1")
+    assert callable(door.come("192.0.2.1"))
+    assert door.come("192.0.2.1") > 0
+    # More than all is not to be had.
+    door.clock.advance(120)
+    door.admission.refund("192.0.2.1")
+    door.admission.refund("2001:db8::1")
+    found = [door.come("192.0.2.1") for _ in range(3)]
+    assert [callable(one) for one in found] == [True, True, False]
+
+
+def test_without_a_cap_nothing_is_counted() -> None:
+    door = Door()
+    assert door.come("192.0.2.1") == door.heard.append
+    assert not door.admission._open
