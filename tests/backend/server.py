@@ -1,5 +1,6 @@
 """The backend as a server of loopback, which may be away for a while."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -26,9 +27,14 @@ class BackendServer:
     `extend(app, store)` adds to the application what its owner has added.
     """
 
-    def __init__(self, extend: Callable[[Flask, Store], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        extend: Callable[[Flask, Store], None] = lambda *_: None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
+        self._tls = tls
         self.store = Store()
         self._app = create_app(self.store, SECRET)
         extend(self._app, self.store)
@@ -50,7 +56,12 @@ class BackendServer:
     def start(self) -> None:
         """Listen."""
         self._server = make_server(
-            "127.0.0.1", self.port, self._app, threaded=True, request_handler=_Quiet
+            "127.0.0.1",
+            self.port,
+            self._app,
+            threaded=True,
+            request_handler=_Quiet,
+            ssl_context=self._tls,
         )
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
