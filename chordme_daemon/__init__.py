@@ -22,6 +22,7 @@ The house, and which way its imports point (down; never up, never round)::
     settings.py           every setting: its default, its parser, its sentence
     parsers.py            text in, value out
     relay.py              requests for sessions of other daemons
+    proxied.py            connections that a proxy hands on with the PROXY protocol
     admission.py          which new clients may come in, by their addresses
     keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
