@@ -33,6 +33,7 @@ The house, and which way its imports point (down; never up, never round)::
         openapi.py        the same, for people and their tools
         door.py           who may call: by the key, or from this machine
         asked.py          what is asked, looked at before it is believed
+    notices.py            where a backend leaves notices on the admin site
     web.py                the front door: resource trees, health, what demo mode serves
     app/                  what ChordMe means by its events
         notices.py        what a backend says by itself

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.ssl import Certificate
 
+from chordme_daemon.app.access import Access
 from chordme_daemon.app.allowance import Allowance, Share
 from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.auth import Identity
@@ -36,11 +37,13 @@ class Belongings:
         self,
         settings: Settings,
         reactor: Any,
+        wall_s: Callable[[], float],
         *,
         trust: Sequence[Certificate],
         claims: TokenClaims,
     ) -> None:
         self._settings = settings
+        self._wall_s = wall_s
         self._reactor = reactor
         self.backend = Backend(reactor, settings.url, trust=trust)
         self.rights = SongRights(self.backend, reactor, claims, settings.free_rooms)
@@ -57,14 +60,12 @@ class Belongings:
         saves: ISaves,
         rooms: Rooms,
         documents: Documents,
-        *,
-        wall_s: Callable[[], float],
         share: Share | None,
     ) -> None:
         """Take the floors below the application."""
 
         def now_ms() -> int:
-            return int(wall_s() * 1000)
+            return int(self._wall_s() * 1000)
 
         settings = self._settings
         self.saving = Saving(
@@ -72,16 +73,14 @@ class Belongings:
             rooms,
             saves,
             self._reactor,
-            wall_s,
+            self._wall_s,
             budget=Allowance("saves", settings.saves, self._reactor, share),
             editors=self._editors,
             habits=Habits(settings.save_after_s, settings.save_within_s, settings.service_token),
         )
         self._songs = Songs(self.backend, cluster, saves, now_ms, self.saving.watch)
 
-    def attend(
-        self, app: App, answers: Answers, emitters: Emitters, wall_s: Callable[[], float]
-    ) -> None:
+    def attend(self, app: App, answers: Answers, emitters: Emitters, access: Access) -> None:
         """Take the application."""
         self._app = app
         every_s = self._settings.recheck_s
@@ -90,7 +89,8 @@ class Belongings:
             answers,
             self.rights,
             self._reactor,
-            wall_s=wall_s,
+            rulings=access.rulings,
+            wall_s=self._wall_s,
             dice=random.random,
             every_s=every_s,
         )
@@ -98,7 +98,7 @@ class Belongings:
         if self._settings.key:
             self.notices = Notices(
                 self._settings.key,
-                wall_s,
+                self._wall_s,
                 app=app,
                 emitters=emitters,
                 rights=self.rights,

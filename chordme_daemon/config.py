@@ -77,7 +77,7 @@ def _key(row: "attrs.Attribute[Any]") -> str:
 
 SECTIONS = {
     cls.__name__.lower(): cls
-    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Proxy, Admin, Log)
+    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Backend, Proxy, Admin, Log)
 }
 SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
     f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)
@@ -132,20 +132,7 @@ def load(
     In demo mode it has `demo_secret` and no other, listens on loopback only, counts no
     connections, and keeps songs in memory. Without a daemon to start, no secret is needed.
     """
-    if demo and (environ.get("FLASK_PORT") or environ.get("FLASK_HOST")):
-        # A ChordMe developer's shell may have it elsewhere, for Flask.
-        environ = {**environ, "FLASK_HOST": LOOPBACK[0]}
-    given = {name: _Given(0, "default", row.metadata["default"]) for name, row in SETTINGS.items()}
-    if demo:
-        listen = f"tcp:5000:interface={LOOPBACK[0]}"
-        given["server.listen"] = _Given(0, "demo mode", listen)
-        given["store.url"] = _Given(0, "demo mode", "memory:")
-    given |= _from_ini(ini) if ini is not None else {}
-    given |= _from_environment(environ)
-    given |= _from_command_line(overrides)
-    given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
-    for name, file in FILED:
-        _choose(given, name, file)
+    given = _gather(ini, environ, overrides, demo=demo)
     values = {name: _parsed(name, given) for name in SETTINGS}
     if demo:
         _check_loopback(given)
@@ -192,7 +179,8 @@ def _gather(
     given |= _from_environment(environ)
     given |= _from_command_line(overrides)
     given |= {name: _Given(5, "demo mode", text) for name, text in IN_DEMO.items() if demo}
-    _choose_secret(given)
+    for name, file in FILED:
+        _choose(given, name, file)
     return given
 
 

@@ -4,7 +4,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
@@ -28,6 +28,7 @@ from chordme_daemon.app.records import Records
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App
 from chordme_daemon.app.turnstile import Turnstile
+from chordme_daemon.belongings import Belongings
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
@@ -89,6 +90,7 @@ class Floors:
             Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
             time.time,
             self.documents.bring_back,
+            clock=reactor,
             fill=None if self.belongings is None else self.belongings.fill,
         )
         self.address_of = client_address(config.proxy.trusted)
@@ -198,6 +200,22 @@ class Floors:
     def _hear_emitter(self, data: bytes) -> None:
         self.emitters.hear(data)  # built after the application
 
+    def _build_belongings(self) -> Belongings | None:
+        backend = self._config.backend
+        if not backend.url:
+            return None
+        trust = _authorities(backend.ca)
+        return Belongings(backend, self._reactor, time.time, trust=trust, claims=self._claims)
+
+    def _join_belongings(self, belongings: Belongings) -> None:
+        if self.redis is not None:
+            saves: ISaves = RedisSaves(self.redis.session)
+        else:
+            assert self.journal is not None  # noqa: S101 - there is one where there is no Redis
+            saves = LocalSaves(self.journal)
+        belongings.join(self.cluster, saves, self.rooms, self.documents, self.share)
+        belongings.attend(self.app, self.answers, self.emitters, self.access)
+
     def _build_keys(self) -> RemoteKeys | None:
         auth = self._config.auth
         if not auth.jwks_url:
@@ -212,7 +230,7 @@ class Floors:
         auth = self._config.auth
         return Access(
             verifier(auth),
-            Permission.from_wire(auth.default_permission),
+            self._claims if self.belongings is None else self.belongings.rights,
             auth.authenticate_within_s,
             None if self.keys is None else self.keys.look,
         )
@@ -268,6 +286,7 @@ class Floors:
             self.emitters,
             self.orders,
             *([self.keys] if self.keys is not None else []),
+            *([self.belongings] if self.belongings is not None else []),
         )
 
     async def stop(self) -> None:

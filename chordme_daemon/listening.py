@@ -11,6 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from chordme_daemon.proxied import PREFIX, ProxiedFactory
+
 # Connections that may wait to be accepted: a reconnect storm is not refused.
 BACKLOG: Final = 1024
 
@@ -45,18 +47,21 @@ class Ports:
         return gatherResults([maybeDeferred(port.stopListening) for port in self._open])
 
     def _endpoint(self, name: str) -> IStreamServerEndpoint:
-        backlog = ""
-        if name.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in name:
+        plain, backlog = name.removeprefix(PREFIX), ""
+        if plain.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in name:
             backlog = f":backlog={BACKLOG}"
         try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, name + backlog)
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, plain + backlog)
         except Exception as error:  # Twisted raises whatever its parsers happen to
             raise CannotListen(f"Cannot listen on {name}: {error}") from None
         return endpoint
 
     def _listen(self, name: str, endpoint: IStreamServerEndpoint, site: Site) -> Any:
         failures: list[Failure] = []
-        listening = maybeDeferred(endpoint.listen, site)
+        factory: Any = site
+        if name.startswith(PREFIX):
+            factory = ProxiedFactory(site)  # type: ignore[no-untyped-call] # Twisted's
+        listening = maybeDeferred(endpoint.listen, factory)
         listening.addCallbacks(self._open.append, failures.append)
         for failure in failures:
             raise CannotListen(f"Cannot listen on {name}: {failure.getErrorMessage()}")

@@ -32,8 +32,9 @@ from chordme_daemon.engineio.polling import Door, EngineResource
 from chordme_daemon.files import raise_limit
 from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
-from chordme_daemon.logs import observer
-from chordme_daemon.proxied import PREFIX, ProxiedFactory
+from chordme_daemon.listening import BACKLOG, CannotListen, Ports
+from chordme_daemon.logs import Logged, observer
+from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config, place_of_songs
 from chordme_daemon.web import (
@@ -216,28 +217,7 @@ class Daemon(Logged):
         except JournalError as error:
             raise self._cannot(f"Cannot keep songs: {error}") from None
 
-    def _endpoint(self, name: str) -> IStreamServerEndpoint:
-        plain, backlog = name.removeprefix(PREFIX), ""
-        if plain.startswith(("tcp:", "tcp6:", "ssl:", "tls:")) and "backlog=" not in name:
-            backlog = f":backlog={BACKLOG}"
-        try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, plain + backlog)
-        except Exception as error:  # Twisted raises whatever its parsers happen to
-            raise self._cannot_listen(name, str(error)) from None
-        return endpoint
-
-    def _listen(self, name: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
-        failures: list[Failure] = []
-        factory: Any = site
-        if name.startswith(PREFIX):
-            factory = ProxiedFactory(site)  # type: ignore[no-untyped-call] # Twisted's
-        listening = maybeDeferred(endpoint.listen, factory)
-        listening.addCallbacks(self._ports.append, failures.append)
-        for failure in failures:
-            raise self._cannot_listen(name, failure.getErrorMessage())
-        self.log.info("Listening on {endpoint}", endpoint=name)
-
-    def _cannot_listen(self, endpoint: str, error: str) -> BaseException:
+    def _cannot(self, problem: str) -> BaseException:
         """What to raise: in the foreground a plain exit, else what twistd tells its parent."""
         self.log.critical("{problem}", problem=problem)
         return RuntimeError(problem) if self._daemonizes else SystemExit(1)
@@ -276,14 +256,15 @@ class Daemon(Logged):
     def _admin_door(self) -> Folder:
         checks = health_checks(self.floors, lambda: self._lateness_s)
         calls = self._calls()
-        return Folder(
-            {
-                "api": basic_health(),
-                "health": health(__version__, lambda: self._is_ready, checks),
-                "openapi.json": json(lambda _: (200, describe(__version__))),
-                **dict.fromkeys(calls.names, calls),
-            }
-        )
+        children: dict[str, IResource] = {
+            "api": basic_health(),
+            "health": health(__version__, lambda: self._is_ready, checks),
+            "openapi.json": json(lambda _: (200, describe(__version__))),
+            **dict.fromkeys(calls.names, calls),
+        }
+        if self.config.backend.key:
+            children["backend"] = NoticeBox(self.floors.take_notice)
+        return Folder(children)
 
     def _calls(self) -> Calls:
         floors, limits = self.floors, self.config.limits

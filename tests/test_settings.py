@@ -19,8 +19,8 @@ class TestDefaults:
     def test_they_are_what_the_wire_contract_says(self):
         config = configured()
         assert attrs.asdict(config, recurse=False).keys() == {
-            *("server", "heartbeat", "auth", "limits", "store"),
-            *("cluster", "proxy", "admin", "log", "demo"),
+            *("server", "heartbeat", "auth", "limits", "store", "cluster", "backend"),
+            *("proxy", "admin", "log", "demo"),
         }
         assert attrs.asdict(config.server) == {
             "listen": ("tcp:5000",),

@@ -59,6 +59,13 @@ class Allowance:
             return 0.0
         return ensureDeferred(self._ask(self._share, key, alone_s))
 
+    def _take_from_store(self, key: str, now: float) -> bool:
+        store = self._stores.get(key)
+        if store is None or not store.left or now >= store.until:
+            return False
+        store.left -= 1
+        return True
+
     def refund(self, key: str) -> None:
         """Give one back that was taken."""
         now = self._clock.seconds()

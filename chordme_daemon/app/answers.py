@@ -20,7 +20,6 @@ from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
 from chordme_daemon.app.limits import Rate
-from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
@@ -141,8 +140,9 @@ class Answers:
         if client.identity is not None:
             ruling = self._access.rulings.of(client.identity, room_id)
             reason = ruling.reason if ruling is not None else "revoked"
-            level = self._access.permission(client.identity, room_id)
-            self.permit(client, room_id, level, reason)
+            level = self._access.known(client.identity, room_id)
+            if level is not None:
+                self.permit(client, room_id, level, reason)
 
     def forget(self, client: Client, *, lost: bool) -> None:
         """Take a client that is gone out of its rooms; one that was lost may come back."""
@@ -223,13 +223,15 @@ class Answers:
             rooms = await self._rooms.memberships(client.member_key)
         except ClusterUnavailable:
             rooms = {}
-        authorizer = self._access.authorizer
         # All at once; of those that nobody can tell of now it will ask when it joins.
-        asked = DeferredList([authorizer.ask(identity, room) for room in rooms], consumeErrors=True)
+        asking = [self._access.ask(identity, room_id) for room_id in rooms]
+        asked = DeferredList(asking, consumeErrors=True)
         resumed = [
             payloads.resumed(room_id, level, revision)
-            for room_id, revision in rooms.items()
-            if (level := self._access.permission(identity, room_id)) >= Permission.READ
+            for (room_id, revision), (is_known, level) in zip(
+                rooms.items(), await asked, strict=True
+            )
+            if is_known and level >= Permission.READ
         ]
         return _authenticated(identity, resumed)
 
@@ -238,9 +240,7 @@ class Answers:
     async def _join(self, client: Client, request: events.JoinRoom) -> Answer:
         identity = client.known(self._wall_s())
         await self._spend(self._joins, identity)
-        level = self._access.permission(identity, request.room_id)
-        if level < Permission.READ:
-            raise Refused(Code.FORBIDDEN, "Not authorized for this room")
+        level = await self._may_join(client, identity, request.room_id)
         if request.room_id in client.seats:
             _, seat = client.seats[request.room_id]
         else:
@@ -249,12 +249,11 @@ class Answers:
                 raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
             seat = _seat(client, identity, level)
         room, participants = await self._rooms.join(request.room_id, seat)
-        if self._access.authorizer.known(identity, room.id) != level:
-            level = await self._ask_again(client, identity, room, seat)
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
             return Answer()
-        level = seat.permission = self._access.permission(identity, room.id)
+        known = self._access.known(identity, room.id)
+        level = seat.permission = level if known is None else known
         if level < Permission.READ or not room.has(seat):  # that has changed meanwhile
             client.seats.pop(room.id, None)
             self._rooms.leave(room, seat)
@@ -272,23 +271,11 @@ class Answers:
 
     async def _may_join(self, client: Client, identity: Identity, room_id: str) -> Permission:
         """What a client may do in a room, where it may already be; `Refused` if nothing."""
-        level = await self._access.authorizer.ask(identity, room_id)
+        level = await self._access.ask(identity, room_id)
         self.permit(client, room_id, level)
         if level < Permission.READ:
             raise Refused(Code.FORBIDDEN, "Not authorized for this room")
         return level
-
-    async def _ask_again(
-        self, client: Client, identity: Identity, room: Room, seat: Seat
-    ) -> Permission:
-        """The same, when it has changed while the room was opened."""
-        try:
-            seat.permission = await self._may_join(client, identity, room.id)
-        except Refused:
-            if room.id not in client.seats:
-                self._rooms.leave(room, seat)
-            raise
-        return seat.permission
 
     def _leave(self, client: Client, request: events.LeaveRoom) -> Answer:
         client.known(self._wall_s())

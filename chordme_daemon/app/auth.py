@@ -60,6 +60,8 @@ class Identity:
     rooms: Mapping[str, Permission] | None = None
     token_id: str | None = None
     issued_s: float | None = None
+    # The token itself, for the backend alone; it is gone with the connection, and never shown.
+    token: str = attrs.field(default="", repr=False, eq=False)
 
 
 class UnknownKey(Refused):

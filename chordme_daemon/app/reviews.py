@@ -1,7 +1,8 @@
 """What those who are in rooms may do there, asked again as long as they are there.
 
 Everybody is asked about after a while that is never quite the same, and at once when the backend
-says that something has changed. No answer changes nothing: it is asked again.
+says that something has changed. No answer changes nothing: it is asked again. Where an operator
+has decided, that stands.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,10 +16,14 @@ from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.authorizers import SongRights, song_id
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.events import Permission, Refused
+from chordme_daemon.app.rulings import Rulings
 from chordme_daemon.app.server import App
 
 # The least and the most of the interval after which one is asked about.
 JITTER: Final = (0.75, 0.5)
+
+# Within this time who was let in has arrived.
+ARRIVED_WITHIN_S: Final = 12.0
 
 # A user in a room.
 Place = tuple[str, str]
@@ -39,6 +44,7 @@ class Reviews:
         rights: SongRights,
         clock: IReactorTime,
         *,
+        rulings: Rulings,
         wall_s: Callable[[], float],
         dice: Callable[[], float],
         every_s: float,
@@ -47,10 +53,13 @@ class Reviews:
         self._answers = answers
         self._rights = rights
         self._clock = clock
+        self._rulings = rulings
         self._wall_s = wall_s
         self._dice = dice
         self._every_s = every_s
         self._due: dict[Place, float] = {}
+        # The rooms that are to be asked about once more, and when.
+        self._again: dict[str, float] = {}
 
     def tick(self) -> None:
         """Ask about those who are due; to be called every second."""
@@ -61,9 +70,16 @@ class Reviews:
             if now >= self._due[place]:
                 self._due[place] = self._next(now)
                 self._review(place, clients)
+        for room_id in [room_id for room_id, at in self._again.items() if now >= at]:
+            del self._again[room_id]
+            self._review_room(room_id)
 
     def review_room(self, room_id: str) -> None:
-        """Ask about everybody who is in a room."""
+        """Ask about everybody who is in a room, and about those who are on their way there."""
+        self._again[room_id] = self._clock.seconds() + ARRIVED_WITHIN_S
+        self._review_room(room_id)
+
+    def _review_room(self, room_id: str) -> None:
         for place, clients in self._places().items():
             if place[1] == room_id:
                 self._review(place, clients)
@@ -98,7 +114,8 @@ class Reviews:
     def _apply(self, identity: Identity, room_id: str, level: Permission) -> None:
         is_deleted = self._rights.is_deleted(room_id)
         for client in self._places().get((identity.key, room_id), ()):
-            reason = "deleted" if is_deleted else "revoked"
-            self._answers.permit(client, room_id, level, reason)
+            if self._rulings.of(identity, room_id) is None:
+                reason = "deleted" if is_deleted else "revoked"
+                self._answers.permit(client, room_id, level, reason)
         if is_deleted and level < Permission.READ:
-            self.review_room(room_id)  # the others need not wait for their turn
+            self._review_room(room_id)  # the others need not wait for their turn

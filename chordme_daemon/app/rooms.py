@@ -1,7 +1,7 @@
 """All rooms of this daemon: they are opened with their first member and closed after the last."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -56,6 +56,7 @@ class Rooms:
         wall_s: Callable[[], float],
         bring_back: BringBack,
         *,
+        clock: IReactorTime,
         fill: Fill | None = None,
     ) -> None:
         self._cluster = cluster

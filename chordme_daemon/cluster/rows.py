@@ -58,6 +58,12 @@ MIGRATIONS: Final = (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, until_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    # What is known of songs that belong elsewhere; the revision up to which all is there.
+    """
+    CREATE TABLE saves (
+        room TEXT PRIMARY KEY, revision INTEGER NOT NULL DEFAULT 0, saved BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 T = TypeVar("T")
 

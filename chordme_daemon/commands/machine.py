@@ -14,10 +14,10 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
 import twisted.plugins
-from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.commands.finding import Finding, error, warning, well
 from chordme_daemon.files import OWN_FILES
+from chordme_daemon.floors import verifier
 from chordme_daemon.settings import Auth, Config, Server, store_path
 
 LITTLE_SPACE_BYTES: Final = 100 << 20
@@ -26,17 +26,12 @@ LITTLE_SPACE_BYTES: Final = 100 << 20
 def secret(auth: Auth, token: str | None) -> Finding:
     """Whether the secret is the one that a token was signed with; a weak one is not read at all."""
     name = "secret"
+    if auth.jwks_url:
+        return well(name, f"keys are those of {auth.jwks_url}")
     if token is None:
         return well(name, "strong; --token says whether it is ChordMe's")
-    verifier = Verifier(
-        [one for one in (auth.secret, auth.previous_secret) if one],
-        algorithms=auth.algorithms,
-        issuer=auth.issuer or None,
-        audience=auth.audience or None,
-        leeway_s=auth.leeway_s,
-    )
     try:
-        identity = verifier.verify(token, time.time())
+        identity = verifier(auth).verify(token, time.time())
     except Refused as refused:
         if refused.code is Code.TOKEN_EXPIRED:
             return warning(name, "the token is ChordMe's, but has expired", "Try a fresh one.")

@@ -19,7 +19,8 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
-from chordme_daemon import admin, ot
+from chordme_daemon import ot
+from chordme_daemon.admin import calls, site
 from chordme_daemon.app.document import MAX_TEXT
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.events import Refused, is_room_id
@@ -86,13 +87,15 @@ def _ask(
     host = where.get("interface", "").replace("\\", "") or "127.0.0.1"
     if not where.get("port"):
         return _ask_journal(config, method, path, text, create=create)
+    key = {"Authorization": b"Bearer " + config.admin.key} if config.admin.key else {}
     connection = HTTPConnection(host, int(where["port"]), timeout=ANSWER_WITHIN_S)
     try:
-        connection.request("GET", "/rooms/")
+        connection.request("GET", "/rooms/", headers=key)
         response = connection.getresponse()
         response.read()
-        _check_place(config, response.getheader(admin.STORE))
-        connection.request(method, quote(path), text.encode() if method == "PUT" else None)
+        _check_place(config, response.getheader(site.STORE))
+        body = text.encode() if method == "PUT" else None
+        connection.request(method, quote(path), body, key)
         response = connection.getresponse()
         status, body = response.status, orjson.loads(response.read())
     except ConnectionRefusedError:
@@ -106,7 +109,7 @@ def _ask(
         case 200, {"revision": int()}:
             answer: dict[str, Any] = body
             return answer
-        case 404, {"error": {"message": admin.NO_SONG}}:
+        case 404, {"error": {"message": calls.NO_SONG}}:
             return None
         case _, {"error": {"message": str(message)}}:
             raise Problem(message)
@@ -151,7 +154,7 @@ def _ask_journal(
         rooms = Rooms(
             cluster, _nobody_hears, Capacity(), time.time, documents.bring_back, clock=clock
         )
-        records = Records(rooms, documents, lambda: int(time.time() * 1000))
+        records = Records(cluster, rooms, documents, lambda: int(time.time() * 1000))
         room_id, *rest = path.removeprefix("/rooms/").split("/")
         if method == "PUT":
             return {"revision": _result(ensureDeferred(records.replace(room_id, text)))}

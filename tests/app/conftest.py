@@ -217,7 +217,7 @@ class House:
             clock=self.clock,
         )
         verifier = Verifier([secret_key(SECRET, ["HS256"])], leeway_s=leeway_s)
-        self.access = access = Access(verifier, permission)
+        self.access = access = Access(verifier, authorizer or TokenClaims(permission))
         rates = dict.fromkeys(("messages", "operations", "cursors", "joins"), A_MINUTES_WORTH)
         may_ask = Limits(
             **{

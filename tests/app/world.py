@@ -104,7 +104,7 @@ class World:
 
     def begin(self) -> None:
         """A new daemon, which knows what is in the journal."""
-        self.journal: Any = Far(self.chronicle, "memberships")
+        self.journal: Any = Far(self.chronicle, "memberships", "read_now")
         cluster = LocalCluster(self.journal, self.clock, self._wall_s)
         cluster.start()
         self.cluster: Any = Far(cluster, "tick")

@@ -25,7 +25,8 @@ class Editor:
     def __init__(
         self, clients: ClientProgram, url: str, user_id: int, room: str, *, tab: str
     ) -> None:
-        auth = {"token": token(user_id), "client_id": f"{tab}-{user_id}"}
+        self.token = token(user_id)
+        auth = {"token": self.token, "client_id": f"{tab}-{user_id}"}
         self.client: Client = clients.open(url, auth=auth, transports=["websocket"])
         self.client.event("authenticated")
         self.room = room

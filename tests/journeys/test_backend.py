@@ -85,6 +85,7 @@ class TestRights:
         stage.backend.store.faults.clear()
         stage.backend.store.go_on.set()
         assert stage.editor(OWNER, tab="again").joined["ok"]
+        assert editor.token not in daemon.log
 
     def test_one_right_is_asked_for_once_and_kept_for_a_while(self, stage: Stage) -> None:
         stage.start(backend__recheck=60)
