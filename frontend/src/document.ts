@@ -214,7 +214,7 @@ export class Document {
   load(text: string, revision: number, lastSeq: number): Operation {
     if (this.out !== null && lastSeq >= this.out.seq) this.acknowledge(this.out.operation);
     const difference = diff(this.synced, text);
-    const change = this.carry(difference, false);
+    const change = this.carry(difference, true);
     if (this.out !== null && difference.length > 0) this.out = { ...this.out, isReshaped: true };
     this.synced = text;
     this.at = revision;

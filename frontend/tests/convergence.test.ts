@@ -22,31 +22,92 @@ function act(dice: Dice, server: MemoryServer, people: readonly Person[]): void 
   const person = dice.choose(people);
   const { link, song } = person;
   const acts: [weight: number, act: () => void][] = [
-    [14, () => song.getSnapshot().state !== 'loading' && edit(dice, person)],
-    [2, () => song.undo()],
-    [1, () => song.redo()],
-    [20, () => link.sendUp()],
-    [20, () => link.sendDown()],
-    [2, () => link.sendOrphan()],
-    [2, () => (link.cut(dice.roll(2) > 0), undefined)],
-    [4, () => !link.isLinked && link.isIdle && (link.rejoin(), undefined)],
-    [1, () => (person.refresh(), undefined)],
-    [1, () => (server.compact(dice.roll(4)), undefined)],
-    [1, () => link.isLinked && (link.tellState('behind'), undefined)],
-    [1, () => (server.refusal = dice.choose(['rate_limited', 'unavailable', 'internal']))],
-    [2, () => vi.advanceTimersByTime(dice.choose([1, 200, 4000]))],
+    [
+      14,
+      () => {
+        edit(dice, person);
+      },
+    ],
+    [
+      2,
+      () => {
+        song.undo();
+      },
+    ],
+    [
+      1,
+      () => {
+        song.redo();
+      },
+    ],
+    [
+      20,
+      () => {
+        link.sendUp();
+      },
+    ],
+    [
+      20,
+      () => {
+        link.sendDown();
+      },
+    ],
+    [
+      2,
+      () => {
+        link.sendOrphan();
+      },
+    ],
+    [
+      2,
+      () => {
+        link.cut(dice.roll(2) > 0);
+      },
+    ],
+    [
+      4,
+      () => {
+        person.reconnect();
+      },
+    ],
+    [
+      1,
+      () => {
+        person.refresh();
+      },
+    ],
+    [
+      1,
+      () => {
+        server.compact(dice.roll(4));
+      },
+    ],
+    [
+      1,
+      () => {
+        if (link.isLinked) link.tellState('behind');
+      },
+    ],
+    [
+      1,
+      () => {
+        server.refusal = dice.choose(['rate_limited', 'unavailable', 'internal']);
+      },
+    ],
+    [
+      2,
+      () => {
+        vi.advanceTimersByTime(dice.choose([1, 200, 4000]));
+      },
+    ],
   ];
   let roll = dice.roll(acts.reduce((sum, [weight]) => sum + weight, 0));
-  for (const [weight, act] of acts) {
-    roll -= weight;
-    if (roll < 0) {
-      act();
-      return;
-    }
-  }
+  const chosen = acts.find(([weight]) => (roll -= weight) < 0);
+  chosen?.[1]();
 }
 
 function edit(dice: Dice, { song }: Person): void {
+  if (song.getSnapshot().state === 'loading') return;
   song.edit(randomEdit(dice, song.getSnapshot().text));
 }
 
@@ -54,8 +115,9 @@ function edit(dice: Dice, { song }: Person): void {
 async function comeToRest(server: MemoryServer, people: readonly Person[]): Promise<void> {
   server.refusal = null;
   for (let round = 0; round < 400; round++) {
-    for (const { link } of people) {
-      if (!link.isLinked && link.isIdle) link.rejoin();
+    for (const person of people) {
+      const { link } = person;
+      person.reconnect();
       while (link.sendOrphan());
       link.sendUp();
       link.sendDown();

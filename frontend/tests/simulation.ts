@@ -70,6 +70,10 @@ export class Person {
     return this.song.getSnapshot().text;
   }
 
+  reconnect(): void {
+    if (!this.link.isLinked && this.link.isIdle) this.link.rejoin();
+  }
+
   /** The page is loaded again. */
   refresh(): void {
     this.song.close();
