@@ -17,7 +17,7 @@ export function sessionStore(): SessionStore | null {
 }
 
 /** What is open in this page; of two that are the same song, only the first is kept. */
-const kept = new Set<string>();
+const kept = new WeakMap<SessionStore, Set<string>>();
 
 /** What of one song is kept; full or forbidden storage is as good as none. */
 export class Unsent {
@@ -36,9 +36,10 @@ export class Unsent {
     private readonly save: () => SavedDocument | null,
   ) {
     this.key = `chordme.unsent.${roomId}`;
-    this.store = kept.has(this.key) ? null : store;
-    if (this.store === null) return;
-    kept.add(this.key);
+    const others = store === null ? null : (kept.get(store) ?? new Set());
+    this.store = others?.has(this.key) === false ? store : null;
+    if (this.store === null || others === null) return;
+    kept.set(this.store, others.add(this.key));
     if (typeof window === 'undefined') return;
     // A page that is left is told nothing later than this.
     window.addEventListener('pagehide', this.flush);
@@ -62,7 +63,7 @@ export class Unsent {
 
   close(): void {
     this.flush();
-    if (this.store !== null) kept.delete(this.key);
+    if (this.store !== null) kept.get(this.store)?.delete(this.key);
     if (typeof window === 'undefined') return;
     window.removeEventListener('pagehide', this.flush);
     document.removeEventListener('visibilitychange', this.flush);

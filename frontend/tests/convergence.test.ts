@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { apply } from '../src/ot';
 import { MemoryServer } from './memoryServer';
 import { Dice, Person, randomEdit } from './simulation';
 
@@ -18,26 +19,26 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 6; turn++) await Promise.resolve();
 }
 
-function act(dice: Dice, server: MemoryServer, people: readonly Person[]): void {
+function act(dice: Dice, server: MemoryServer, people: readonly Person[], marks: Marks): void {
   const person = dice.choose(people);
   const { link, song } = person;
   const acts: [weight: number, act: () => void][] = [
     [
       14,
       () => {
-        edit(dice, person);
+        marks.edit(dice, person);
       },
     ],
     [
       2,
       () => {
-        song.undo();
+        if (!marks.isOn) song.undo();
       },
     ],
     [
       1,
       () => {
-        song.redo();
+        if (!marks.isOn) song.redo();
       },
     ],
     [
@@ -106,9 +107,49 @@ function act(dice: Dice, server: MemoryServer, people: readonly Person[]): void 
   chosen?.[1]();
 }
 
-function edit(dice: Dice, { song }: Person): void {
-  if (song.getSnapshot().state === 'loading') return;
-  song.edit(randomEdit(dice, song.getSnapshot().text));
+/**
+ * Characters that were put in once each, so that it shows if one is lost or doubled.
+ *
+ * Who undoes a deletion may bring back what another has brought back too: here nobody does.
+ */
+class Marks {
+  private count = 0;
+  private readonly put = new Set<string>();
+
+  constructor(
+    private readonly seed: number,
+    readonly isOn: boolean,
+  ) {}
+
+  edit(dice: Dice, { song }: Person): void {
+    const { state, text } = song.getSnapshot();
+    if (state === 'loading') return;
+    const operation = this.isOn
+      ? randomEdit(dice, text, () => this.next())
+      : randomEdit(dice, text);
+    const after = apply(text, operation);
+    for (const mark of text) if (!after.includes(mark)) this.put.delete(mark);
+    song.edit(operation);
+  }
+
+  /** Whether each is there once, but for those that somebody has deleted. */
+  check(text: string): void {
+    if (!this.isOn) return;
+    const marks = Array.from(text);
+    expect(new Set(marks).size, `seed ${this.seed}`).toBe(marks.length);
+    for (const mark of this.put) expect(marks, `seed ${this.seed}`).toContain(mark);
+  }
+
+  /** None is there twice. */
+  checkShown(text: string): void {
+    if (this.isOn) expect(new Set(text).size, `seed ${this.seed}`).toBe(Array.from(text).length);
+  }
+
+  private next(): string {
+    const mark = String.fromCodePoint(0x1f000 + this.count++);
+    this.put.add(mark);
+    return mark;
+  }
 }
 
 /** Until there is nothing more to say. */
@@ -132,15 +173,20 @@ async function comeToRest(server: MemoryServer, people: readonly Person[]): Prom
 async function run(seed: number): Promise<void> {
   const dice = new Dice(seed);
   const server = new MemoryServer();
+  const marks = new Marks(seed, seed % 2 > 0);
   const people = ['a', 'b', 'c', 'd']
     .slice(0, 2 + dice.roll(3))
     .map((id) => new Person(server, id));
   for (let step = 0; step < STEPS; step++) {
-    act(dice, server, people);
+    act(dice, server, people, marks);
     await settle();
-    for (const person of people) expect(person.shown, `seed ${seed}`).toBe(person.text);
+    for (const person of people) {
+      expect(person.shown, `seed ${seed}`).toBe(person.text);
+      marks.checkShown(person.text);
+    }
   }
   await comeToRest(server, people);
+  marks.check(server.text);
   for (const { song } of people) {
     const { text, revision, unsent, state, error } = song.getSnapshot();
     expect({ text, revision, unsent, state, error }, `seed ${seed}`).toEqual({

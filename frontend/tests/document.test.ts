@@ -166,7 +166,8 @@ describe('what others do', () => {
     document.confirm(1, 2);
     // What is left to be sent is the correction.
     expect(document.unsent).toBe(1);
-    expect(document.hear(update(3, [4, 'E', -4])).conflicts).toEqual([]);
+    expect(document.hear(update(3, [6, 'x'])).conflicts).toEqual([]);
+    expect(document.text).toBe('la [G7x] la');
   });
 });
 

@@ -25,13 +25,17 @@ export class Dice {
 
 const PIECES = ['a', 'b', 'xyz', '[Am]', '\n', '\r\n', 'é', '♭', '😀', '😁', '🎸x'];
 
-/** One to three changes that cut no character. */
-export function randomEdit(dice: Dice, text: string): Operation {
+/** One to three changes that cut no character; `piece` gives what is put in. */
+export function randomEdit(
+  dice: Dice,
+  text: string,
+  piece = (): string => dice.choose(PIECES),
+): Operation {
   const rest = Array.from(text);
   const parts: Component[] = [];
   for (let count = 1 + dice.roll(3); count > 0; count--) {
     parts.push(rest.splice(0, dice.roll(rest.length + 1)).join('').length);
-    if (dice.roll(2) > 0) parts.push(dice.choose(PIECES));
+    if (dice.roll(2) > 0) parts.push(piece());
     else parts.push(-rest.splice(0, 1 + dice.roll(4)).join('').length);
   }
   return canonical(parts);
