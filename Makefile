@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# The frontend's own commands; where npm is missing, that is said, and fails in CI.
+NPM := ./tests/in-frontend
+
 .PHONY: run test lint check clean
 
 run: $(VENV)/.installed
@@ -11,15 +14,17 @@ run: $(VENV)/.installed
 
 test: lint check
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev npm-packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) run lint
 
 check: $(VENV)/.installed-dev debian-packages npm-packages
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
+	PYTHON_BIN=$(abspath $(BIN)) $(NPM) test
 
 # The faults of the cluster at length, with three seeds: some ten minutes.
 .PHONY: soak
@@ -58,11 +63,12 @@ $(VENV)/.installed-dev: setup.py $(VENV)/bin/pip
 
 .PHONY: npm-packages
 npm-packages: debian-packages
-	@! command -v npm >/dev/null || $(MAKE) --no-print-directory tests/journeys/node_modules/.installed
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory \
+		tests/journeys/node_modules/.installed frontend/node_modules/.installed
 
-tests/journeys/node_modules/.installed: tests/journeys/package-lock.json
-	npm ci --prefix tests/journeys --no-audit --no-fund --silent
+%/node_modules/.installed: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --silent
 	touch $@
 
 clean:
-	rm -rf $(VENV) tests/journeys/node_modules build dist *.egg-info
+	rm -rf $(VENV) tests/journeys/node_modules frontend/node_modules build dist *.egg-info

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,12 +43,17 @@ def token(
     return jwt.encode({"user_id": user_id, "iat": now_s, "exp": now_s + lasts_s, **claims}, secret)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """A port of 127.0.0.1 on which nothing listens, nor on those that follow it."""
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                for number in range(1, count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
+                return port
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -117,11 +123,12 @@ class Daemon:
         *options: str,
         demo: bool = False,
         port: int | None = None,
+        admin_ports: int = 1,
         within: Sequence[str] = (),
         **variables: str,
     ) -> None:
         self.port = port or free_port()
-        self.admin_port = free_port()
+        self.admin_port = free_port(admin_ports)
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self._log_path = log_path

@@ -64,7 +64,9 @@ def machine(tmp_path: Path, redis: RedisServer) -> Iterator[Machine]:
         "limits.connections": 0,
     }
     with ExitStack() as stack:
-        yield Machine(stack.enter_context(Daemon(tmp_path / "daemon.log", settings)))
+        yield Machine(
+            stack.enter_context(Daemon(tmp_path / "daemon.log", settings, admin_ports=WORKERS))
+        )
 
 
 @pytest.mark.parametrize("transport", [POLLING, WEBSOCKET], ids=["polling", "websocket"])
