@@ -56,11 +56,18 @@ class Floors:
     def __init__(self, config: Config, reactor: Any, most_connections: int = 1 << 30) -> None:
         self._config = config
         self._reactor = reactor
-        limits, settings = config.limits, _engine_settings(config, most_connections)
+        self._most_connections = most_connections
         # In each session's id of this daemon, so that others know whose it is.
         self.node = secrets.token_urlsafe(NODE_BYTES) if config.cluster.redis_url else ""
         # Where other daemons reach this one; known when it listens.
         self.peer_address = config.cluster.peer_address
+        self._build_transports()
+        self._build_rooms()
+        self._build_application()
+
+    def _build_transports(self) -> None:
+        config, reactor = self._config, self._reactor
+        settings = _engine_settings(config, self._most_connections)
         self.socketio = SocketServer(
             reactor,
             # The application is built last.
@@ -78,6 +85,9 @@ class Floors:
             max_message_bytes=settings.max_message_bytes,
             upgrade_timeout_s=settings.upgrade_timeout_s,
         )
+
+    def _build_rooms(self) -> None:
+        config, reactor, limits = self._config, self._reactor, self._config.limits
         self.journal = self._build_journal()
         self.redis = self._build_redis()
         self.cluster = self.redis or self._build_local()
@@ -93,6 +103,9 @@ class Floors:
             clock=reactor,
             fill=None if self.belongings is None else self.belongings.fill,
         )
+
+    def _build_application(self) -> None:
+        config, reactor, limits = self._config, self._reactor, self._config.limits
         self.address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()
         self.records = Records(self.cluster, self.rooms, self.documents, _now_ms)
