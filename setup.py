@@ -28,6 +28,7 @@ setup(
         "cryptography>=42.0",
         "hiredis>=3.0",
         "orjson>=3.10",
+        "prometheus-client>=0.20",
         "pyjwt>=2.15.1",
         "service-identity>=24.1",
         "treq>=25.5",

@@ -26,6 +26,7 @@ The house, and which way its imports point (down; never up, never round)::
     admission.py          which new clients may come in, by their addresses
     keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
+    metrics.py            what the parts have counted, for Prometheus and for ChordMe
     checks.py             how the parts are, for `/health/detailed`
     admin/                what an operator may ask of a running daemon
         calls.py          what the calls do: songs, connections, permissions, denials
@@ -69,6 +70,7 @@ The house, and which way its imports point (down; never up, never round)::
         allowance.py      the same, of this daemon or of all together
         limits.py         how much a client may ask for                                 (pure)
         payloads.py       what is told
+        measures.py       how many requests, how refused, how long they took          (pure)
         answer.py         the shape of an answer
         events.py         the vocabulary of what may be asked, and how it is refused    (pure)
     backend/              ChordMe's backend over HTTP

@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.listening import BACKLOG, CannotListen, Ports
 from chordme_daemon.logs import Logged, observer
+from chordme_daemon.metrics import Figures, metrics, metrics_json
 from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config, place_of_songs
@@ -51,6 +53,7 @@ from chordme_daemon.workers import Place, Workers, config_of
 STOP_WITHIN_S: Final = 9
 # What clients have to hear the goodbye and leave.
 GOODBYE_WITHIN_S: Final = 3.0
+METRICS_EVERY_S: Final = 10.0
 DEMO_TOKEN_S: Final = 24 * 3600
 
 DEMO: Final = """\
@@ -170,6 +173,9 @@ class Daemon(Logged):
         self._tick = LoopingCall(self._on_tick)
         self._tick.clock = reactor
         self.floors = Floors(config, reactor, most_connections)
+        self.figures = Figures(self.floors, lambda: self._lateness_s)
+        self._metrics_heard: list[Callable[[dict[str, object]], object]] = []
+        self._metrics_at = 0.0
 
     # Starting
 
@@ -253,12 +259,28 @@ class Daemon(Logged):
         engine = EngineResource(self.floors.engine, self.floors.websockets, door)
         return Folder({"socket.io": PeerDoor(engine, self.floors.peer_key)})
 
+    # For those who embed it
+
+    def get_connection_count(self) -> int:
+        """How many clients are connected."""
+        return len(self.floors.engine.sockets)
+
+    def get_room_count(self) -> int:
+        """How many rooms have somebody in them."""
+        return len(self.floors.rooms)
+
+    def on_metrics(self, callback: Callable[[dict[str, object]], object]) -> None:
+        """Have something called with the figures of `/metrics.json` every ten seconds."""
+        self._metrics_heard.append(callback)
+
     def _admin_door(self) -> Folder:
         checks = health_checks(self.floors, lambda: self._lateness_s)
         calls = self._calls()
         children: dict[str, IResource] = {
             "api": basic_health(),
             "health": health(__version__, lambda: self._is_ready, checks),
+            "metrics": metrics(self.figures),
+            "metrics.json": metrics_json(self.figures),
             "openapi.json": json(lambda _: (200, describe(__version__))),
             **dict.fromkeys(calls.names, calls),
         }
@@ -299,11 +321,22 @@ class Daemon(Logged):
         now = self._reactor.seconds()
         self._lateness_s = max(0.0, now - self._ticked_at - self._tick.interval)
         self._ticked_at = now
+        if self._metrics_heard and now >= self._metrics_at:
+            self._metrics_at = now + METRICS_EVERY_S
+            self._tell_metrics()
         for part in self.floors.ticking:
             try:
                 part.tick()
             except Exception:  # the heartbeat of the rest must go on
                 self.log.failure("A tick failed")
+
+    def _tell_metrics(self) -> None:
+        figures = self.figures.as_chordme()
+        for callback in self._metrics_heard:
+            try:
+                callback(figures)
+            except Exception:  # what others do with it is not to stop the heartbeat
+                self.log.failure("Metrics could not be told")
 
     # Stopping
 

@@ -324,6 +324,10 @@ _PARSERS: Final[dict[str, Callable[[object], Request]]] = {
 }
 
 
+# What may be asked for.
+NAMES: Final = frozenset(_PARSERS)
+
+
 def _room_id(value: object) -> str | None:
     # By the exact type: True is an int to Python. Beyond 2^53 JavaScript has another number.
     if type(value) is int and abs(value) <= MAX_SAFE_INTEGER:

@@ -22,6 +22,7 @@ from chordme_daemon.app.clients import Client
 from chordme_daemon.app.document import OutOfStep
 from chordme_daemon.app.events import Code, Fields, Refused
 from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.measures import OTHER, TIMED, Measures
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.socketio.recovery import RECOVERABLE
 from chordme_daemon.socketio.server import Called, Connection, Disconnected, Receive
@@ -49,7 +50,8 @@ class App:
         greeting: Callable[[], Fields],
     ) -> None:
         self.clients: dict[str, Client] = {}
-        self._clock = clock
+        self.measures = Measures()
+        self.clock = clock
         self._answers = answers
         self._authenticate_within_s = access.authenticate_within_s
         self._greeting = greeting
@@ -59,7 +61,7 @@ class App:
 
     def accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
         """Take a new connection to the namespace."""
-        deadline = self._clock.seconds() + self._authenticate_within_s
+        deadline = self.clock.seconds() + self._authenticate_within_s
         client = Client(connection, deadline, client_id=events.client_id_of(auth))
         self.clients[connection.sid] = client
         connection.emit("connected", self._greeting())
@@ -76,7 +78,7 @@ class App:
 
     def tick(self) -> None:
         """Look after tokens that expire, connections that never say who they are, and budgets."""
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         for client in list(self.clients.values()):
             try:
                 self._look_after(client, now)
@@ -116,6 +118,7 @@ class App:
 
     def _answer(self, client: Client, called: Called) -> None:
         request = None
+        self._note(called)
         try:
             if not isinstance(called.event, str):
                 raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
@@ -128,6 +131,20 @@ class App:
                 self._reply(client, called, answer)
             else:
                 self._await(client, called, request, answer)
+
+    def _note(self, called: Called) -> None:
+        event = called.event
+        if not isinstance(event, str) or event not in events.NAMES:
+            event = OTHER
+        self.measures.asked[event] += 1
+        if event in TIMED:
+            called.began_s = self.clock.seconds()
+
+    def _note_answered(self, called: Called, *, failed: bool) -> None:
+        if called.began_s is not None:
+            now = self.clock.seconds()
+            durations = self.measures.durations[str(called.event)]
+            durations.note(now - called.began_s, now, failed=failed)
 
     def _await(
         self,
@@ -155,6 +172,7 @@ class App:
             client.waiting.popleft()()
 
     def _reply(self, client: Client, called: Called, answer: Answer) -> None:
+        self._note_answered(called, failed=False)
         if client.gone:
             return
         if called.reply is not None:
@@ -187,9 +205,11 @@ class App:
             self._answers.tell_state(client, refused.room_id)
 
     def _refuse(self, client: Client, called: Called, refused: Refused) -> None:
+        self.measures.refused[refused.code.value] += 1
+        self._note_answered(called, failed=True)
         if client.gone:
             return
-        if self._refusals.spend(client.connection.sid, self._clock.seconds()) > 0:
+        if self._refusals.spend(client.connection.sid, self.clock.seconds()) > 0:
             client.connection.close()
             return
         # A name that we do not know is not repeated.

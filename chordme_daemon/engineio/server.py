@@ -170,7 +170,9 @@ class Socket:
         session = self._session
         transport = self.transport
         while session.queued_bytes and transport.writable:
-            transport.write(session.drain(max_packets=transport.max_packets), joined)
+            packets = session.drain(max_packets=transport.max_packets)
+            self._server.sent += len(packets)
+            transport.write(packets, joined)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -251,6 +253,7 @@ class Server:
         self.clock = clock
         self.settings = settings
         self.sockets: dict[str, Socket] = {}
+        self.sent = 0  # packets, to all clients
         self._accept = accept
         self._new_sid = new_sid
         self._stopping = False

@@ -127,6 +127,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Take what came: by the short path, and from where that ends, through Autobahn."""
         now = self.factory.clock.seconds()
+        self.factory.received_bytes += len(data)
         # Messages are forgotten steadily: at a new second there would be two seconds' at once.
         self._messages -= min(self._messages, (now - self._counted_at) * MAX_FRAMES_PER_S)
         self._counted_at = now
@@ -307,6 +308,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             data = joined.get(key, b"")
             if not data:
                 data = joined[key] = b"".join([packet.frame for packet in packets])
+        self.factory.sent_bytes += len(data)
         transport = self.transport
         if (
             self._socket is not None
@@ -405,6 +407,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
         self.poller = Poller(clock) if Poller.suits(clock) else None
         self.open: set[WebSocketTransport] = set()
+        self.received_bytes = self.sent_bytes = 0
         # The connections in the middle of a message, and since when.
         self.partial: dict[WebSocketTransport, float] = {}
 
