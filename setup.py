@@ -46,6 +46,7 @@ setup(
             "pytest-twisted>=1.14",
             "python-socketio[client]>=5.15.1",
             "redis>=5.0",
+            "schemathesis>=4.0",
             "websocket-client>=1.7",
         ],
         "benchmarks": [
