@@ -228,6 +228,7 @@ class Floors:
             saves = LocalSaves(self.journal)
         belongings.join(self.cluster, saves, self.rooms, self.documents, self.share)
         belongings.attend(self.app, self.answers, self.emitters, self.access)
+        self.orders.ask_again = belongings.reviews.review_room
 
     def _build_keys(self) -> RemoteKeys | None:
         auth = self._config.auth

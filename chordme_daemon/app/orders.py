@@ -52,6 +52,8 @@ class Orders:
         self._rooms = rooms
         self._rulings = rulings
         self._wall_s = wall_s
+        # Called with a room in which nothing is decided any more: who else knows is to be asked.
+        self.ask_again: Callable[[str], None] = lambda _: None
         cluster.govern(self.hear)
 
     # Given
@@ -139,13 +141,21 @@ class Orders:
             case ["disconnect", *_]:
                 for client in self._of(ruling.key.removeprefix("disconnect ")):
                     client.connection.disconnect()
-            case ["room", room_id, *_]:
-                for client in self._of(ruling.key.removeprefix(f"room {room_id} ")):
-                    self._answers.review(client, room_id)
+            case ["room", *_]:
+                self._review(ruling.key)
+                if ruling.value == LIFTED:
+                    self.ask_again(ruling.key.split(" ")[1])
 
     def tick(self) -> None:
-        """Forget what holds no more."""
-        self._rulings.forget(int(self._wall_s() * 1000))
+        """Forget what holds no more, and let those do what they may whom it has kept from it."""
+        for key in self._rulings.forget(int(self._wall_s() * 1000)):
+            if key.startswith("room "):
+                self._review(key)
+
+    def _review(self, key: str) -> None:
+        _, room_id, user = key.split(" ", 2)
+        for client in self._of(user):
+            self._answers.review(client, room_id)
 
     def _known(self) -> list[Client]:
         return [client for client in self._app.clients.values() if client.identity is not None]

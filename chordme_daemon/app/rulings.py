@@ -78,8 +78,11 @@ class Rulings:
         if self._rulings.get(ruling.key) == ruling:
             return False
         room = None
-        if ruling.key.startswith("room ") and ruling.value != LIFTED:
-            room = RoomRuling.decode(ruling.value)
+        if ruling.key.startswith("room "):
+            if ruling.key.count(" ") < 2:
+                raise ValueError("nobody in a room")
+            if ruling.value != LIFTED:
+                room = RoomRuling.decode(ruling.value)
         self._drop(ruling.key)
         if ruling.until_ms > now_ms:
             self._rulings[ruling.key] = ruling
@@ -87,10 +90,12 @@ class Rulings:
                 self._rooms[ruling.key] = room
         return True
 
-    def forget(self, now_ms: int) -> None:
-        """Drop what holds no more."""
-        for key in [key for key, one in self._rulings.items() if one.until_ms <= now_ms]:
+    def forget(self, now_ms: int) -> list[str]:
+        """Drop what holds no more; the keys of that."""
+        over = [key for key, one in self._rulings.items() if one.until_ms <= now_ms]
+        for key in over:
             self._drop(key)
+        return over
 
     def is_denied(self, identity: Identity) -> bool:
         """Whether somebody, or the token that they have, is denied."""

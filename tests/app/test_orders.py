@@ -98,6 +98,26 @@ def test_what_was_decided_can_be_lifted(house: House) -> None:
     assert ada.heard() == [("permission_changed", {"room_id": "song", "permission": "edit"})]
 
 
+def test_who_is_here_is_told_when_what_was_decided_holds_no_more(house: House) -> None:
+    ada, until_s = house.member("ada"), house.wall_s() + 60
+    give(house.orders.change_permission("song", "ada", Permission.READ, until_s=until_s))
+    ada.heard()
+    house.advance(59)
+    assert ada.heard() == []
+    house.advance(2)
+    assert ada.heard() == [("permission_changed", {"room_id": "song", "permission": "edit"})]
+
+
+def test_who_else_knows_is_asked_when_it_is_lifted(house: House) -> None:
+    asked: list[str] = []
+    house.orders.ask_again = asked.append
+    give(house.orders.change_permission("song", "a user", Permission.READ))
+    assert asked == []
+    give(house.orders.change_permission("song", "a user", None))
+    give(house.orders.change_permission("other", 5, None))
+    assert asked == ["song", "other"]
+
+
 def test_what_was_decided_ends_with_its_time(house: House) -> None:
     until_s = house.wall_s() + 60
     give(house.orders.change_permission("song", "ada", Permission.NONE, until_s=until_s))
@@ -264,5 +284,6 @@ def test_a_ruling_that_makes_no_sense_is_logged_and_nothing_else(house: House, v
     with capturedLogs() as logged:
         house.orders.hear(Ruling(of_room("song", "s:ada"), value, LATER_MS))
         house.orders.hear(Ruling("weather song", value, LATER_MS))
-    assert len(logged) == 1
+        house.orders.hear(Ruling("room song", value, LATER_MS))
+    assert len(logged) == 2
     assert ada.heard() == []
