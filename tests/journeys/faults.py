@@ -327,9 +327,8 @@ def _differences(
         for number, instance in enumerate(cluster.instances):
             song = _ask(instance.admin_url, room)
             who = {one["user_id"]: one["connections"] for one in song["participants"]}
-            here = Counter(users[one.client_id] for one in there if one.url == instance.url)
-            if who != here:
-                found.append((room, f"instance {number}: participants", who, dict(here)))
+            if who != present:
+                found.append((room, f"instance {number}: participants", who, dict(present)))
             if {song["revision"]} != revisions or {song["text"]} != texts:
                 told = (song["revision"], song["text"])
                 found.append((room, f"instance {number}: song", told, revisions, texts))
