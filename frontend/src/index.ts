@@ -2,7 +2,7 @@
 
 export * from './types';
 export * as ot from './ot';
-export { openSong } from './song';
+export { openSong, type SongOptions } from './song';
 export { sharedSong, type SharedSong } from './sharedSong';
 export {
   WebSocketService,

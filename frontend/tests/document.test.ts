@@ -238,8 +238,9 @@ describe('after a loss', () => {
       document.confirm(1, 3);
     }).toThrow(OutOfStep);
     // It was made on the text before, and had arrived.
-    document.hear(update(3, [2, 'x'], 'me', 1));
-    expect([document.text, document.isInStep]).toEqual(['cdx', true]);
+    document.edit([3, '!']);
+    expect(document.hear(update(3, [1, 'x'], 'me', 1)).changes).toEqual([[1, 'x', 1, -1]]);
+    expect([document.text, document.unsent]).toEqual(['cxd!', 1]);
   });
 
   test('a daemon that has forgotten some of what it knew is followed', () => {
