@@ -1,7 +1,6 @@
 /** What the page was built with; nothing where no bundler has been at work. */
 export function environment(): Readonly<Record<string, unknown>> {
-  // Typed as if there were always a bundler.
-  const { env } = { env: import.meta.env as Readonly<Record<string, unknown>> | undefined };
+  const { env } = import.meta as { env?: Readonly<Record<string, unknown>> };
   return env ?? {};
 }
 
