@@ -104,7 +104,8 @@ The house, and which way its imports point (down; never up, never round)::
     engineio/             a message link to one browser
         polling.py        long-polling, and the door where a request may ask for a WebSocket
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
-        websocket.py      the WebSocket transport; the only file that subclasses Autobahn
+        websocket.py      the WebSocket transport, on Autobahn
+        lean.py           Autobahn with little state for each connection
         poller.py         reads many sockets as one descriptor
         server.py         the open sockets, and the pump that moves their packets
         interface.py      what sockets and transports know of each other

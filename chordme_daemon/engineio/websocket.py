@@ -1,4 +1,4 @@
-"""The WebSocket transport; the only file that subclasses Autobahn.
+"""The WebSocket transport, on Autobahn.
 
 The rules:
 
@@ -19,7 +19,7 @@ import socket as sockets
 from collections.abc import Callable
 from typing import Any, Final
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.interface import IReceiver, ITransport
+from chordme_daemon.engineio.lean import LeanProtocol
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.poller import Poller
 from chordme_daemon.engineio.server import Socket
@@ -47,32 +48,14 @@ Opened = Callable[["WebSocketTransport"], IReceiver | None]
 
 
 @implementer(ITransport, IPushProducer)
-class WebSocketTransport(WebSocketServerProtocol):
+class WebSocketTransport(LeanProtocol):
     """One WebSocket connection."""
 
     name = "websocket"
     max_packets = UNLIMITED
     writable = False
 
-    # Autobahn's options, where it looks for them first. It copies those that it is told of to each
-    # connection, and prints them, for nobody.
-    CONFIG_ATTRS = ("maxFramePayloadSize", "maxMessagePayloadSize")
-    logOctets = logFrames = trackTimings = False
-    utf8validateIncoming = applyMask = requireMaskedClientFrames = tcpNoDelay = True
-    autoFragmentSize = 0
-    failByDrop = echoCloseCodeReason = maskServerFrames = webStatus = False
-    openHandshakeTimeout = closeHandshakeTimeout = 0
-    autoPingInterval = autoPingTimeout = 0
-    websocket_version = 13
-    # Autobahn's state, until it is started.
-    inside_message = False
-    current_frame: Any = None
-    wasClean = False
-    message_data: Any = None
-    data = b""
-
     # Ours.
-    _started = False
     _through_autobahn = False
     _closing = False
     _rest = _behind_message = b""
@@ -118,7 +101,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._deadline = self._held = None
         self.factory.partial.pop(self, None)
         self.factory.open.discard(self)
-        if self._started:
+        if self.started:
             self._connectionLost(reason)
         self._leave("transport close")
 
@@ -212,7 +195,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _receive_long(self, data: bytes) -> bytes:
         """Have Autobahn take what came, to the end of a message; return what is behind it."""
-        self._start_autobahn()
+        self.start()
         self._dataReceived(data)
         rest, self._behind_message = self._behind_message, b""
         partial = bool(self.data or self.current_frame is not None or self.inside_message)
@@ -225,13 +208,6 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.factory.partial.setdefault(self, self.factory.clock.seconds())
         else:
             self.factory.partial.pop(self, None)
-
-    def _start_autobahn(self) -> None:
-        if not self._started:
-            self._started = True
-            WebSocketServerProtocol.__init__(self)
-            self._connectionMade()
-            self.state = self.STATE_OPEN
 
     # What Autobahn calls
 
@@ -342,7 +318,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._give_up()
 
     def _close(self) -> None:
-        self._start_autobahn()
+        self.start()
         self.sendCloseFrame()
 
     def pauseProducing(self) -> None:
@@ -363,7 +339,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def expire(self) -> None:
         """Close a connection whose message never ends."""
-        self._start_autobahn()
+        self.start()
         self._fail_connection(POLICY_VIOLATION, "message takes too long")
 
     def _set_deadline(self) -> None:
@@ -379,7 +355,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     def _give_up(self) -> None:
         self._closing = self._through_autobahn = True
         self.writable = False
-        self._start_autobahn()
+        self.start()
         self.state = self.STATE_CLOSED
         if self.connected:
             self._read_no_more()
