@@ -3,7 +3,7 @@
 export * from './types';
 export * as ot from './ot';
 export { openSong, type SongOptions } from './song';
-export { sharedSong, type SharedSong } from './sharedSong';
+export { sharedSong, type SharedSong } from './roomSong';
 export {
   WebSocketService,
   webSocketService,

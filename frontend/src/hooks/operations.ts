@@ -4,7 +4,7 @@ import {
   type CollaborationOperation,
   type SentOperation,
 } from '../services/flatOperations';
-import type { SharedSong } from '../sharedSong';
+import type { SharedSong } from '../roomSong';
 import type { RealtimeError, Unsubscribe } from '../types';
 
 export interface Delivery {

@@ -1,5 +1,5 @@
 import { useContext, useMemo, useSyncExternalStore } from 'react';
-import { sharedSong, unopened, type SharedSong } from '../sharedSong';
+import { sharedSong, unopened, type SharedSong } from '../roomSong';
 import type { Operation, Song, SongSnapshot, Unsubscribe } from '../types';
 import { ConnectionContext } from './connection';
 

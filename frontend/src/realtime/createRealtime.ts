@@ -8,7 +8,7 @@
 import { environment } from '../services/environment';
 import { TabName } from '../services/clientId';
 import { webSocketService, type WebSocketService } from '../services/webSocketService';
-import { sharedSong } from '../sharedSong';
+import { sharedSong } from '../roomSong';
 import type { Song, Token, UserId } from '../types';
 import { DualSong } from './dualSong';
 import type { FirestoreOptions } from './firestore';

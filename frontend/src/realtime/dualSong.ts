@@ -8,7 +8,7 @@
 
 import { apply, compose, diff, invert, transform } from '../ot';
 import { Listeners } from '../services/listeners';
-import { sharedSong } from '../sharedSong';
+import { sharedSong } from '../roomSong';
 import type { Operation, Rooms, Song, SongSnapshot, TextChange, Unsubscribe } from '../types';
 import { Mirror } from './mirror';
 import type { SongStore } from './store';

@@ -5,7 +5,7 @@
  * for each. What cannot be done yet is done when it can be; after a loss all is as it was.
  */
 
-import { sharedSong } from '../sharedSong';
+import { sharedSong } from '../roomSong';
 import {
   RealtimeError,
   type CursorMoved,

@@ -6,7 +6,7 @@ import { songDocument } from '../../src/editors/codemirror';
 import { remoteCursors } from '../../src/editors/remoteCursors';
 import { bindTextarea } from '../../src/editors/textarea';
 import { WebSocketService } from '../../src/services/webSocketService';
-import { sharedSong } from '../../src/sharedSong';
+import { sharedSong } from '../../src/roomSong';
 import type { Song } from '../../src/types';
 import { Daemon, until } from '../daemon';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Operations } from '../../src/hooks/operations';
-import { sharedSong } from '../../src/sharedSong';
+import { sharedSong } from '../../src/roomSong';
 import { MemoryRooms } from '../memoryRooms';
 
 function begun(text = 'abc') {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { sharedSong } from '../src/sharedSong';
+import { sharedSong } from '../src/roomSong';
 import { RealtimeError } from '../src/types';
 import { MemoryRooms } from './memoryRooms';
 
