@@ -7,6 +7,8 @@
   delay that grows and is never the same for two daemons.
 - On every new connection all channels are subscribed to again. What was published meanwhile is
   gone: who needs more than that is told when each gap has ended.
+- Every second it says something to itself. If nobody hears that, the two connections lead to two
+  Redises, one of which was the master before, and that which hears is opened again.
 """
 
 import random
@@ -137,7 +139,7 @@ class Link:
 
     `opened()` is called whenever commands can be sent again, `lost()` when they cannot any more,
     `reheard()` when all channels are heard again: whatever was said in between was missed.
-    `channels` are heard from the beginning.
+    `channels` are heard from the beginning; `own_channel` is one in which nobody else speaks.
     """
 
     log = Logger()
@@ -151,6 +153,7 @@ class Link:
         opened: Callable[[], None],
         lost: Callable[[], None],
         reheard: Callable[[], None],
+        own_channel: bytes,
         channels: Iterable[bytes] = (),
         trust: Sequence[Certificate] = (),
     ) -> None:
@@ -163,7 +166,10 @@ class Link:
         self._commands: Protocol | None = None
         self._subscriber: Subscriber | None = None
         # Each channel, with who waits to hear that it is heard.
-        self._channels: dict[bytes, list[Deferred[None]]] = {name: [] for name in channels}
+        self._channels: dict[bytes, list[Deferred[None]]] = {
+            name: [] for name in (own_channel, *channels)
+        }
+        self._own_channel = own_channel
         self._known_scripts: set[str] = set()
         self._was_deaf = True
         self._stopping = False
@@ -250,6 +256,8 @@ class Link:
         if self._commands is not None:
             if self._commands.waits_s > ANSWER_WITHIN_S:
                 self._give_up(self._commands, "a command has not been answered")
+            elif self._subscriber is not None and self.hears:
+                self._talk_to_ourselves(self._commands, self._subscriber)
             elif not self._commands.sent_at:
                 self._commands.ask("PING").addErrback(lambda _: None)
         if self._subscriber is not None:
@@ -257,6 +265,21 @@ class Link:
                 self._give_up(self._subscriber, "it has been silent")
             else:
                 self._subscriber.say("PING")
+
+    def _talk_to_ourselves(self, commands: Protocol, subscriber: Subscriber) -> None:
+        def said(listeners: int) -> None:
+            if not listeners and subscriber is self._subscriber:
+                self._give_up(subscriber, "what is said here is not heard there")
+
+        # An error says nothing of who listens.
+        commands.ask("PUBLISH", self._own_channel, b"").addCallbacks(said, lambda _: None)
+
+    def open_anew(self, why: str) -> None:
+        """Give up both connections; those that follow may lead elsewhere."""
+        connections: tuple[Protocol | None, ...] = (self._commands, self._subscriber)
+        for connection in connections:
+            if connection is not None:
+                self._give_up(connection, why)
 
     def _give_up(self, connection: Protocol, why: str) -> None:
         self._complain(f"gave up a connection: {why}")
@@ -319,8 +342,8 @@ class Link:
             waiting.pop().callback(None)
 
     def _hear(self, channel: bytes, data: bytes) -> None:
-        if channel not in self._channels:
-            return  # not any more
+        if channel == self._own_channel or channel not in self._channels:
+            return  # it is enough that it came; or it is not listened to any more
         try:
             self._on_message(channel, data)
         except Exception:  # txredisapi would lose what comes behind it

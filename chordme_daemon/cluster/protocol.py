@@ -31,7 +31,7 @@ class Refused(ClusterUnavailable):
 
 def is_of_a_key(error: Exception) -> bool:
     """Whether an error says something of what is in a key, and not of Redis as a whole."""
-    return isinstance(error, Refused) and str(error).startswith(("WRONGTYPE", "user_script"))
+    return isinstance(error, Refused) and str(error).startswith(("WRONGTYPE", "ERR user_script:"))
 
 
 class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed

@@ -111,6 +111,7 @@ class RedisCluster:
             opened=self.session.open,
             lost=self.session.lose,
             reheard=self._catch_up,
+            own_channel=f"{prefix}node:{node}".encode(),
             channels=[*self._listeners, self._rulings.channel],
             trust=trust,
         )
@@ -246,7 +247,12 @@ class RedisCluster:
         return replica.begin(record)
 
     async def _read(self, room: str) -> Record:
-        return wire.record(await self.session.ask(scripts.READ, room))
+        try:
+            return wire.record(await self.session.ask(scripts.READ, room))
+        except wire.BadMessage as bad:
+            text = "What Redis has of the song {room} is damaged: {why}"
+            self.log.error(text, room=room, why=str(bad))
+            raise ClusterUnavailable from None
 
     async def _commit(
         self, replica: Replica, head: int, drafts: Sequence[Draft]

@@ -116,6 +116,7 @@ class Replica:
                 asked = self.revision
                 reply = await self._session.ask(scripts.SINCE, self.room, asked)
                 await self.follow(asked, *reply)
+            self._hinted = self.revision  # whoever spoke of more was wrong
         finally:
             self._pulling = False
 

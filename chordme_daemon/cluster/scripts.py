@@ -60,6 +60,10 @@ local function member_of(room, key)
   local found = redis.call('HGET', of(room, 'members'), key)
   if found then return string.match(found, '^(%d+) (%S+) (.*)$') end
 end
+local function fields_of(member)
+  local is_json, fields = pcall(cjson.decode, member)
+  return is_json and type(fields) == 'table' and fields or {}
+end
 local function remove(room, key)
   redis.call('ZREM', P .. 'lost', room .. ' ' .. key)
   local _, at, member = member_of(room, key)
@@ -67,18 +71,24 @@ local function remove(room, key)
   redis.call('HDEL', of(room, 'members'), key)
   redis.call('SREM', P .. 'node:' .. at, room .. ' ' .. key)
   redis.call('SREM', P .. 'rooms:' .. key, room)
-  local user = cjson.decode(member)[2]
-  if redis.call('HINCRBY', of(room, 'users'), user, -1) <= 0 then
+  local user = fields_of(member)[2]
+  if type(user) == 'string' and redis.call('HINCRBY', of(room, 'users'), user, -1) <= 0 then
     redis.call('HDEL', of(room, 'users'), user)
     say_present(room, '"d",', member)
   end
 end
 local function lose(room, key, until_ms)
   local _, _, member = member_of(room, key)
-  if member and cjson.decode(member)[5] then
+  if member and fields_of(member)[5] then
     redis.call('ZADD', P .. 'lost', 'NX', until_ms, room .. ' ' .. key)
   else
     remove(room, key)
+  end
+end
+local function of_each(places, what)
+  for _, place in ipairs(places) do
+    local room, key = string.match(place, '^(%S+) (.*)$')
+    if room then what(room, key) else redis.call('ZREM', P .. 'lost', place) end
   end
 end
 """
@@ -115,10 +125,10 @@ END: Final = Script(
     + GUARD
     + _MEMBERS
     + """
-for _, place in ipairs(redis.call('SMEMBERS', P .. 'node:' .. node)) do
-  local room, key = string.match(place, '^(%S+) (.*)$')
-  lose(room, key, now_ms() + ARGV[4])
-end
+local until_ms = now_ms() + ARGV[4]
+of_each(redis.call('SMEMBERS', P .. 'node:' .. node), function(room, key)
+  lose(room, key, until_ms)
+end)
 redis.call('HDEL', P .. 'sessions', node)
 redis.call('HDEL', P .. 'peers', node)
 redis.call('ZREM', P .. 'nodes', node)
@@ -126,33 +136,29 @@ return {'ok'}
 """
 )
 
-# lease in ms, grace in ms -> the peers: nodes and where they are reached, one behind the other.
-# What is due is done in parts; whoever comes next goes on.
+# lease in ms, grace in ms -> the peers: nodes and where they are reached, one behind the other;
+# and whether more is due: it is done in parts.
 CARE: Final = Script(
     KEYS
     + GUARD
     + _MEMBERS
     + """
-local now = now_ms()
+local now, at_once = now_ms(), 200
 redis.call('ZADD', P .. 'nodes', now, node)
-local dead = redis.call(
-  'ZRANGEBYSCORE', P .. 'nodes', '-inf', now - ARGV[4], 'WITHSCORES', 'LIMIT', 0, 1)
-if dead[1] then
-  redis.call('HDEL', P .. 'sessions', dead[1])
-  redis.call('HDEL', P .. 'peers', dead[1])
-  for _, place in ipairs(redis.call('SPOP', P .. 'node:' .. dead[1], 200)) do
-    local room, key = string.match(place, '^(%S+) (.*)$')
+local dead, seen_ms = unpack(redis.call(
+  'ZRANGEBYSCORE', P .. 'nodes', '-inf', now - ARGV[4], 'WITHSCORES', 'LIMIT', 0, 1))
+if dead then
+  redis.call('HDEL', P .. 'sessions', dead)
+  redis.call('HDEL', P .. 'peers', dead)
+  of_each(redis.call('SPOP', P .. 'node:' .. dead, at_once), function(room, key)
     local _, at = member_of(room, key)
-    if at == dead[1] then lose(room, key, dead[2] + ARGV[5]) end
-  end
-  if redis.call('EXISTS', P .. 'node:' .. dead[1]) == 0 then
-    redis.call('ZREM', P .. 'nodes', dead[1])
-  end
+    if at == dead then lose(room, key, seen_ms + ARGV[5]) end
+  end)
+  if redis.call('EXISTS', P .. 'node:' .. dead) == 0 then redis.call('ZREM', P .. 'nodes', dead) end
 end
-for _, place in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lost', '-inf', now, 'LIMIT', 0, 200)) do
-  remove(string.match(place, '^(%S+) (.*)$'))
-end
-return {'ok', redis.call('HGETALL', P .. 'peers')}
+local gone = redis.call('ZRANGEBYSCORE', P .. 'lost', '-inf', now, 'LIMIT', 0, at_once)
+of_each(gone, remove)
+return {'ok', redis.call('HGETALL', P .. 'peers'), (dead or #gone == at_once) and 1 or 0}
 """
 )
 

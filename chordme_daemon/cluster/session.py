@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chordme_daemon.cluster import scripts, wire
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.cluster.link import Link, Script
-from chordme_daemon.cluster.protocol import Refused, Unavailable
+from chordme_daemon.cluster.protocol import Refused, Unavailable, is_of_a_key
 
 # After so long without a sign of life a daemon counts as dead; it gives one every second.
 LEASE_S: Final = 8.0
@@ -65,12 +66,14 @@ class Session:
         self._caring = False
         self._began_at = 0.0
         self._complaint = ""
+        self._beginning_again: IDelayedCall | None = None
 
     # For the link
 
     def open(self) -> None:
         """Begin, on a new connection."""
-        ensureDeferred(self._begin()).addErrback(self._failed)
+        self._name = name = secrets.token_urlsafe(9)
+        ensureDeferred(self._begin(name)).addErrback(self._failed, name)
 
     def lose(self) -> None:
         """The connection is gone, or Redis does not know the session."""
@@ -79,8 +82,7 @@ class Session:
         if was_available:
             self._ended()
 
-    async def _begin(self) -> None:
-        self._name = name = secrets.token_urlsafe(9)
+    async def _begin(self, name: str) -> None:
         new_password = secrets.token_urlsafe(18)
         arguments = (self.node, name, self._address(), new_password)
         password, places = await self.link.run(scripts.BEGIN, [self.prefix], arguments)
@@ -96,19 +98,30 @@ class Session:
         for each in waiting:
             each.callback(None)
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, name: str) -> None:
+        if self._name not in (name, ""):
+            return  # another has begun meanwhile
         self.lose()
         if not failure.check(ClusterUnavailable):
             self.log.failure("A session with Redis did not begin", failure)
-        why = failure.getErrorMessage()
-        if failure.check(Refused) and why != self._complaint:
+        why = failure.getErrorMessage() if failure.check(Refused) else ""
+        refusal = why.partition(" script: ")[0]  # behind that, Redis names the script
+        if refusal and refusal != self._complaint:
             # Redis answers, but not as it should: it may be loading, full, or a replica.
-            self._complaint = why
-            self.log.warn("Redis refuses: {why}", why=why)
-        self._clock.callLater(BEGIN_AGAIN_AFTER_S, self._begin_again)
+            self._complaint = refusal
+            self.log.warn("Redis refuses: {why}", why=refusal)
+        if self._beginning_again is None:
+            self._beginning_again = self._clock.callLater(
+                BEGIN_AGAIN_AFTER_S, self._begin_again, refusal.startswith("READONLY")
+            )
 
-    def _begin_again(self) -> None:
-        if self.link.up and not self._name:
+    def _begin_again(self, elsewhere: bool) -> None:
+        self._beginning_again = None
+        if not self.link.up or self._name:
+            return
+        if elsewhere:  # another one is the master now, and its address may lead there
+            self.link.open_anew("it is a replica")
+        else:
             self.open()
 
     # For the cluster
@@ -148,17 +161,27 @@ class Session:
         # Also while it begins: with many members, that takes longer than a lease.
         if self._name and not self._caring:
             self._caring = True
-            ensureDeferred(self._care()).addErrback(lambda _: None)
+            ensureDeferred(self._care(self._name)).addErrback(self._not_cared)
 
-    async def _care(self) -> None:
+    def _not_cared(self, failure: Failure) -> None:
+        if not failure.check(ClusterUnavailable):
+            self.log.failure("Looking after the daemons failed", failure)
+
+    async def _care(self, name: str) -> None:
         try:
             # Redis may have been away: the others have the time of a lease to begin, too.
             may_bury = self.available and self._clock.seconds() - self._began_at >= LEASE_S
             lease_ms = int(LEASE_S * 1000) if may_bury else NEVER_MS
             grace_ms = int(self._grace_s * 1000)
-            _, peers = await self.run(scripts.CARE, lease_ms, grace_ms)
+            more = True
+            while more:
+                _, peers, more = await self.run(scripts.CARE, lease_ms, grace_ms)
             names = [name.decode() for name in peers]
             self._peers = dict(zip(names[::2], names[1::2], strict=True))
+        except Refused as refused:
+            # So it would refuse every edit, and forget that we live.
+            if not is_of_a_key(refused):
+                self._failed(Failure(refused), name)
         finally:
             self._caring = False
 
@@ -183,6 +206,8 @@ class Session:
 
     async def end(self) -> None:
         """Leave in good order."""
+        if self._beginning_again is not None:
+            self._beginning_again.cancel()
         if self._name:
             with suppress(ClusterUnavailable):  # the others will notice
                 await self.run(scripts.END, int(self._grace_s * 1000))

@@ -156,9 +156,13 @@ def _decode_snapshot(data: bytes) -> Snapshot:
 
 
 def members(places: Sequence[bytes]) -> list[Member]:
-    """The members of a room, in the order in which they came."""
-    parts = sorted((place.split(b" ", 2) for place in places), key=lambda part: int(part[0]))
-    return [_member(_loaded(part[2])) for part in parts]
+    """The members of a room, in the order in which they came; what is none is left out."""
+    found: list[tuple[int, Member]] = []
+    for place in places:
+        order, _, rest = place.partition(b" ")
+        with suppress(ValueError, BadMessage):
+            found.append((int(order), _member(_loaded(rest.partition(b" ")[2]))))
+    return [member for _, member in sorted(found, key=lambda one: one[0])]
 
 
 def participants(members: Sequence[Member]) -> list[Participant]:

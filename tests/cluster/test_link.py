@@ -41,6 +41,7 @@ class Line:
             opened=lambda: self.events.append("opened"),
             lost=lambda: self.events.append("lost"),
             reheard=lambda: self.events.append("reheard"),
+            own_channel=b"mine",
             channels=channels,
             trust=trust,
         )
@@ -236,6 +237,23 @@ async def test_a_network_that_is_gone_for_a_while_is_survived(
         await line.ready(2)
         redis.command("PUBLISH", "here", "again")
         await until(lambda: line.heard == [b"again"], "a message")
+        await line.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_hears_another_redis_than_it_speaks_to_is_deaf_and_notices(
+    redis: RedisServer, tmp_path: Path, line_to: Callable[..., Line], warnings: list[str]
+) -> None:
+    with RedisServer(tmp_path, persistent=False) as new, TcpProxy(redis.port) as proxy:
+        line = line_to(f"redis://127.0.0.1:{proxy.port}", b"here")
+        await line.ready()
+        # A new master is behind the address; the old one lives, and keeps who listens to it.
+        proxy.target_port = new.port
+        redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await line.ready(2)
+        assert any("not heard" in why for why in warnings)
+        new.command("PUBLISH", "here", "from the new one")
+        await until(lambda: line.heard == [b"from the new one"], "a message")
         await line.stop()
 
 

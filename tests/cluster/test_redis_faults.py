@@ -1,5 +1,6 @@
 """Daemons over one real Redis: what they owe each other when one of them, or Redis, fails."""
 
+import re
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,7 @@ from chordme_daemon.cluster import session as session_module
 from chordme_daemon.cluster import wire
 from chordme_daemon.cluster.interface import (
     Arrived,
+    ClusterUnavailable,
     Degraded,
     Departed,
     Entry,
@@ -66,6 +68,28 @@ def test_the_members_of_a_dead_daemon_leave_and_may_come_back_elsewhere(
     alive.pass_s(20)
     assert ears.of(Departed) == [Departed(BOB, 2)]
     assert ears.of(Arrived)[-1].member == eve
+
+
+def test_of_a_large_dead_daemon_nobody_is_left_after_one_look(
+    daemons: Daemons, redis: RedisServer, short_lease: None
+) -> None:
+    dead, alive = daemons(), daemons()
+    rooms = [f"song-{number}" for number in range(9)]
+    heard = [opened(alive, room) for room in rooms]
+    for room in rooms:
+        opened(dead, room)
+        dead.join(room, *(Member(f"~{number}", f"i:{number}", number) for number in range(50)))
+    # What nobody wrote like this must not keep the others from being taken out.
+    redis.command("SADD", f"chordme:node:{dead.cluster.session.node}", "garbage", "no one")
+    redis.command("HSET", "chordme:room:song-1:members", "odd", "7 nowhere {")
+    redis.command("ZADD", "chordme:lost", 1, "garbage", 1, "song-1 odd")
+    dead.wait(dead.cluster._link.stop())
+    alive.wait(deferLater(reactor, 0.4))
+    alive.cluster.tick()
+    until(alive, lambda: all(len(ears.of(Departed)) == 50 for ears in heard), "the burial")
+    for room in rooms:
+        assert alive.wait(alive.cluster.participants(room)) == []
+    assert redis.command("EXISTS", "chordme:lost") == 0
 
 
 def test_a_daemon_that_was_thought_dead_changes_nothing_before_it_has_begun_anew(
@@ -299,22 +323,59 @@ def test_a_commit_whose_answer_was_lost_is_found(daemons: Daemons, tmp_path: Pat
     [
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
         (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("ACL", "SETUSER", "default", "-hget"), ("ACL", "SETUSER", "default", "+hget")),
     ],
-    ids=["READONLY", "OOM"],
+    ids=["READONLY", "OOM", "ACL"],
 )
-def test_c07_a_redis_that_refuses_refuses_edits_and_nothing_else(
+def test_c07_while_redis_refuses_all_is_as_without_it(
     daemons: Daemons, redis: RedisServer, begin: tuple[str, ...], end: tuple[str, ...]
 ) -> None:
-    daemon = daemons()
-    ears = opened(daemon)
+    daemon, other = daemons(), daemons()
+    ears, others = opened(daemon), opened(other)
+    daemon.join("song", BOB)
     assert daemon.commit("song", 0)
     redis.command(*begin)
     try:
         assert unavailable(daemon, 1)
+        until(daemon, lambda: daemon.cluster.tick() or not daemon.cluster.available, "the refusal")
+        assert len(ears.of(Degraded)) == 1
+        assert not daemon.wait(deferLater(reactor, 0.6, lambda: daemon.cluster.available))
     finally:
         redis.command(*end)
-    until(daemon, lambda: not unavailable(daemon, 1), "edits again")
+    daemon.wait(daemon.cluster.session.whenever())
+    assert daemon.commit("song", 1)
+    until(other, lambda: other.cluster.tick() or len(others.of(Entry)) == 2, "what was edited")
     assert [entry.revision for entry in ears.of(Entry)] == [1, 2]
+    assert (ears.of(Departed), others.of(Departed)) == ([], [])
+
+
+def test_when_another_redis_is_the_master_its_daemons_go_there(
+    daemons: Daemons, redis: RedisServer, tmp_path: Path
+) -> None:
+    """The old master lives on, as a replica, and keeps the connections that it has."""
+    with RedisServer(tmp_path) as new, TcpProxy(redis.port) as proxy:
+        daemon = daemons(Behind(proxy))
+        ears = opened(daemon)
+        daemon.join("song", BOB)
+        redis.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        new.command("REPLICAOF", "127.0.0.1", redis.port)
+        for head in range(3):
+            assert daemon.commit("song", head)
+        until(daemon, lambda: new.command("HGET", "chordme:room:song:head", "revision") == b"3")
+        new.command("REPLICAOF", "NO", "ONE")
+        proxy.target_port = new.port
+        assert daemon.commit("song", 3), "the old one does not know it yet"
+        redis.command("REPLICAOF", "127.0.0.1", new.port)
+        until(daemon, lambda: daemon.cluster.tick() or not daemon.cluster.available, "the refusal")
+        daemon.wait(daemon.cluster.session.whenever())
+        until(daemon, lambda: new.command("HGET", "chordme:room:song:head", "revision") == b"4")
+        assert [entry.revision for entry in ears.held().entries] == [1, 2, 3, 4]
+        assert daemon.commit("song", 4)
+        until(daemon, lambda: daemon.cluster.hears)
+        daemon.settle()
+        assert new.command("HLEN", "chordme:room:song:members") == 1
+        daemon.wait(ensureDeferred(daemon.cluster.stop()))
+    redis.command("REPLICAOF", "NO", "ONE")
 
 
 def test_c01_c03_c04_what_others_say_in_a_channel_changes_nothing(
@@ -341,13 +402,28 @@ def test_c01_c03_c04_what_others_say_in_a_channel_changes_nothing(
     ]
     for data in forged:
         daemon.wait(daemon.cluster._link.call("PUBLISH", "chordme:room:song", data))
+    # With the password, but of a future that the log knows nothing of: it is looked for once.
+    ahead = opening + b'"e",9,' + body.encode() + b"]"
+    daemon.wait(daemon.cluster._link.call("PUBLISH", "chordme:room:song", ahead))
     # With the password, but old: it is not heard twice.
     old = opening + b'"e",1,' + body.encode() + b"]"
     daemon.wait(daemon.cluster._link.call("PUBLISH", "chordme:room:song", old))
     daemon.settle()
     assert ears.events == before
     assert daemon.cluster.dropped == len(forged)
+    asked = evaluations(redis)
+    for number in range(10):
+        daemon.cluster.publish("song", Note("cursor_moved", {"n": number}, "a"))
+    daemon.settle()
+    assert evaluations(redis) == asked
     assert daemon.commit("song", 1)
+
+
+def evaluations(redis: RedisServer) -> int:
+    """How many scripts were run."""
+    stats = redis.command("INFO", "commandstats")
+    assert isinstance(stats, bytes)
+    return sum(map(int, re.findall(rb"cmdstat_eval(?:sha)?:calls=(\d+)", stats)))
 
 
 def test_a_redis_that_knows_nothing_of_a_song_gets_the_copy_of_a_journal(
@@ -368,6 +444,19 @@ def test_a_redis_that_knows_nothing_of_a_song_gets_the_copy_of_a_journal(
     until(daemon, lambda: daemon.cluster.session._name != before)
     daemon.wait(daemon.cluster.session.whenever())
     assert opened(daemon).record.snapshot == Snapshot(3, "xxx")
+
+
+def test_c01_a_song_that_nobody_wrote_like_this_cannot_be_opened_and_others_can(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    redis.command("RPUSH", "chordme:room:damaged:log", "garbage")
+    redis.command("HSET", "chordme:room:damaged:head", "revision", 1)
+    for _ in range(2):
+        with pytest.raises(ClusterUnavailable):
+            opened(daemon, "damaged")
+    opened(daemon)
+    assert daemon.commit("song", 0)
 
 
 def test_one_damaged_song_does_not_keep_the_heads_of_the_others_from_being_compared(

@@ -64,9 +64,10 @@ def test_changes_and_moves_come_back_as_they_were() -> None:
     assert wire.decode_message(said('"r"]'), OPENING) == wire.Restored()
 
 
-def test_members_come_in_the_order_in_which_they_joined() -> None:
+def test_members_come_in_the_order_in_which_they_joined_and_what_is_none_does_not() -> None:
     places = [b"10 node " + wire.encode_member(BOB), b"9 other " + wire.encode_member(ADA)]
-    assert wire.members(places) == [ADA, BOB]
+    garbage = [b"", b"x", b"1", b"2 node", b"3 node {}", b"x node []", b"\xff \xff \xff"]
+    assert wire.members([*garbage, *places]) == [ADA, BOB]
     assert wire.participants([ADA, BOB, ADA]) == [
         Participant("ada", TEXT, 2),
         Participant(5, None, 1),

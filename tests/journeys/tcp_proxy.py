@@ -113,14 +113,17 @@ async def _receive(reader: asyncio.StreamReader, arrived: asyncio.Queue[_Arrived
 
 
 class TcpProxy:
-    """Listens on `port` from the beginning of its context to its end."""
+    """Listens on `port` from the beginning of its context to its end.
+
+    New connections lead to what `target_port` is then.
+    """
 
     def __init__(self, target_port: int, port: int | None = None) -> None:
         self.port = port or free_port()
         self.mode = Mode.PASS
         self.accepted = 0
         self._delay_s = 0.0
-        self._target_port = target_port
+        self.target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._connections: set[_Connection] = set()
@@ -207,7 +210,7 @@ class TcpProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             writer.close()
             return
