@@ -84,7 +84,9 @@ The house, and which way its imports point (down; never up, never round)::
         journal.py        its memory on disk (SQLite), or none
         rows.py           what stands in there, and whether it can be
         redis.py          a cluster held together by one Redis
+        upkeep.py         how all rooms are compared with it, again and again
         replica.py        one room as it was heard, and how it stays what the log says
+        messages.py       its messages, each heard once
         presence.py       who is in a room, of all daemons
         rulings.py        what operators have decided, heard by all and kept until its time
         session.py        the right to write, and what daemons know of each other

@@ -1,27 +1,25 @@
 """A cluster held together by one Redis.
 
 - What is in Redis's log of a room is what happened; a channel only hints at it. A hole is filled
-  from the log, and the heads are compared every 5 s and after every gap in what was heard.
+  from the log, and the rooms are compared with Redis again and again (`upkeep`).
 - What is written is written by a script, in one step. A commit whose answer is lost is looked for
   in the log; only then does its author hear how it went.
 - While Redis is away, operations and joins fail at once; notes reach those who are here.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.ssl import Certificate
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chordme_daemon.cluster import scripts, wire
 from chordme_daemon.cluster.address import RedisAddress
 from chordme_daemon.cluster.interface import (
     ClusterUnavailable,
-    Degraded,
     Draft,
     Entry,
     Hear,
@@ -36,16 +34,12 @@ from chordme_daemon.cluster.interface import (
 )
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.link import Link
-from chordme_daemon.cluster.protocol import Unknown, is_of_a_key
+from chordme_daemon.cluster.protocol import Unknown
 from chordme_daemon.cluster.replica import Replica, restore
 from chordme_daemon.cluster.rulings import SharedRulings
-from chordme_daemon.cluster.session import Session
+from chordme_daemon.cluster.session import Session, unanswered
+from chordme_daemon.cluster.upkeep import Upkeep
 
-COMPARE_EVERY_S: Final = 5.0
-# Who is there is counted again when the others have had the time to join a Redis that forgot them.
-RECOUNT_AFTER_S: Final = 3.0
-# How many heads are asked for at once.
-COMPARED_AT_ONCE: Final = 200
 # How many who could not leave are told of at once.
 LEFT_AT_ONCE: Final = 200
 # For so long the author of an operation waits to hear whether it was kept.
@@ -90,8 +84,6 @@ class RedisCluster:
         self._rooms: dict[str, Replica] = {}
         # Who left while Redis could not be told, and whether they were lost.
         self._gone: dict[str, bool] = {}
-        self._compare_at = 0.0
-        self._recount_at: float | None = None
         self.session = Session(
             reactor,
             prefix=prefix,
@@ -99,8 +91,9 @@ class RedisCluster:
             address=peer_address,
             grace_s=grace_s,
             began=self._begin,
-            ended=self._degrade,
+            ended=lambda: self._upkeep.degrade(),  # noqa: PLW0108 - it is built next
         )
+        self._upkeep = Upkeep(self.session, reactor, self._rooms)
         self._rulings = SharedRulings(
             self.session, lambda: int(wall_s() * 1000), lambda: self._link.hears
         )
@@ -139,15 +132,9 @@ class RedisCluster:
         """Look after the connections, the members of the dead, and the heads."""
         self._link.tick()
         self.session.tick()
-        now = self._reactor.seconds()
-        if now >= self._compare_at:
-            self._compare_at = now + COMPARE_EVERY_S
-            self._unanswered(self._compare())
+        self._upkeep.tick()
         if self._gone and self.available:
             self._leave_again()
-        if self._recount_at is not None and now >= self._recount_at and self.available:
-            self._recount_at = None
-            self._unanswered(self._recount())
         if self.dropped > self._told_dropped:
             count, self._told_dropped = self.dropped - self._told_dropped, self.dropped
             self.log.warn(
@@ -177,7 +164,7 @@ class RedisCluster:
         """Take a member out of a room."""
         if room in self._rooms:
             self._rooms[room].presence.members.pop(member.key, None)
-        self._unanswered(self._leave(room, member.key, lost=lost))
+        unanswered(self._leave(room, member.key, lost=lost))
 
     def participants(self, room: str) -> Deferred[list[Participant]]:
         """Who is in a room."""
@@ -189,17 +176,24 @@ class RedisCluster:
 
     def publish(self, room: str, note: Note) -> None:
         """Say something to all members."""
-        if not self.available or not self._link.hears:
-            number = int(self._wall_s() * 1000) if note.kept else None
-            self._rooms[room].hear(attrs.evolve(note, number=number))
+        replica = self._rooms[room]
         if not self.available:
+            number = int(self._wall_s() * 1000) if note.kept else None
+            replica.hear(attrs.evolve(note, number=number))
             return
         body = wire.encode_note(note)
         if note.kept:
-            self._unanswered(self.session.run(scripts.KEEP, room, body))
-        else:
-            message = self.session.opening + b'"n",false,' + body + b",null]]"
-            self._link.call("PUBLISH", self._channel(room), message).addErrback(lambda _: None)
+            unanswered(self._keep(replica, body))
+            return
+        if not self._link.hears:
+            replica.hear(note)
+        message = self.session.opening + b'"n",false,' + body + b",null]]"
+        self._link.call("PUBLISH", self._channel(room), message).addErrback(lambda _: None)
+
+    async def _keep(self, replica: Replica, body: bytes) -> None:
+        _, number = await self.session.run(scripts.KEEP, replica.room, body)
+        if not self._link.hears:
+            await replica.messages.pull(number)
 
     def commit(
         self, room: str, head: int, drafts: Sequence[Draft]
@@ -210,7 +204,7 @@ class RedisCluster:
     def compact(self, room: str, snapshot: Snapshot, base: int) -> None:
         """Keep a snapshot."""
         arguments = wire.snapshot_arguments(snapshot, base)
-        self._unanswered(self.session.run(scripts.COMPACT, room, *arguments))
+        unanswered(self.session.run(scripts.COMPACT, room, *arguments))
         if self._journal is not None:
             copied = self._journal.copy(room, snapshot)
             copied.addErrback(lambda _: None)  # the journal has logged it
@@ -244,7 +238,10 @@ class RedisCluster:
         except BaseException:
             self.close(room)
             raise
-        return replica.begin(record)
+        record = replica.begin(record)
+        if replica.messages.is_behind:
+            unanswered(replica.messages.pull(0))
+        return record
 
     async def _read(self, room: str) -> Record:
         try:
@@ -317,7 +314,7 @@ class RedisCluster:
         """Tell Redis what it could not be told: it was full, perhaps, or it was too much."""
         for place in list(self._gone)[:LEFT_AT_ONCE]:
             room, _, key = place.partition(" ")
-            self._unanswered(self._leave(room, key, lost=self._gone.pop(place)))
+            unanswered(self._leave(room, key, lost=self._gone.pop(place)))
 
     async def _participants(self, room: str) -> list[Participant]:
         places, _ = await self.session.ask(scripts.MEMBERS, room)
@@ -344,21 +341,20 @@ class RedisCluster:
         except wire.BadMessage:
             self.dropped += 1
             return
+        if not self._link.hears:  # nor was what came before
+            replica.messages.fall_behind()
         if isinstance(message, wire.Changed | wire.Moved):
             replica.presence.take(message)
         elif isinstance(message, wire.Restored):
             if replica.is_open:  # its past may be another one now
-                self._unanswered(replica.verify())
+                unanswered(replica.verify())
         elif replica.take(message):
-            self._unanswered(replica.pull())
+            unanswered(replica.pull())
 
     async def _begin(self, places: Sequence[str]) -> None:
         """A session begins: whatever has happened meanwhile, be up to date with it."""
         await self._rulings.catch_up()
-        for replica in self._open_rooms():
-            await self._care_for(replica, replica.verify())
-            await self._care_for(replica, replica.presence.join_again())
-        self._recount_at = self._reactor.seconds() + RECOUNT_AFTER_S
+        await self._upkeep.begin()
         ours = {
             _place(room, key) for room, one in self._rooms.items() for key in one.presence.members
         }
@@ -367,55 +363,11 @@ class RedisCluster:
             room, _, key = place.partition(" ")
             await self._leave(room, key, lost=gone.get(place, True))
 
-    async def _care_for(self, replica: Replica, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        """Do something for a room; one that is damaged must not stop the care of the rest."""
-        try:
-            await work
-        except Exception as error:
-            if isinstance(error, ClusterUnavailable) and not is_of_a_key(error):
-                raise
-            self.log.failure("Looking after the room {room} failed", room=replica.room)
-
-    def _open_rooms(self) -> list[Replica]:
-        return [replica for replica in self._rooms.values() if replica.is_open]
-
-    def _degrade(self) -> None:
-        for replica in self._open_rooms():
-            replica.hear(Degraded())
-
     def _catch_up(self) -> None:
-        """Channels are heard again: what was said in between was missed."""
-        self._compare_at = self._reactor.seconds() + COMPARE_EVERY_S
-        self._unanswered(self._compare())
-        self._recount_at = self._reactor.seconds()
+        """Channels are heard again."""
+        self._upkeep.catch_up()
         if self.available:
-            self._unanswered(self._rulings.catch_up())
-
-    async def _recount(self) -> None:
-        for replica in self._open_rooms():
-            await self._care_for(replica, replica.presence.recount())
-
-    async def _compare(self) -> None:
-        """Compare the heads, and catch up where they differ."""
-        replicas = self._open_rooms() if self.available else []
-        for first in range(0, len(replicas), COMPARED_AT_ONCE):
-            some = replicas[first : first + COMPARED_AT_ONCE]
-            asked = [replica.revision for replica in some]
-            heads = await self.session.ask(scripts.HEADS, *(one.room for one in some))
-            for replica, before, head in zip(some, asked, heads, strict=True):
-                if head < before:
-                    await self._care_for(replica, replica.mend())
-                elif head > replica.revision:
-                    await self._care_for(replica, replica.pull(head))
-
-    def _unanswered(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
-        """Do what nobody waits for."""
-
-        def failed(failure: Failure) -> None:
-            if not failure.check(ClusterUnavailable):
-                self.log.failure("Something with Redis failed", failure)
-
-        ensureDeferred(work).addErrback(failed)
+            unanswered(self._rulings.catch_up())
 
 
 def _place(room: str, key: str) -> str:

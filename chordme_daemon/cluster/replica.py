@@ -20,6 +20,7 @@ from chordme_daemon.cluster.interface import (
     Record,
     Replaced,
 )
+from chordme_daemon.cluster.messages import Messages
 from chordme_daemon.cluster.presence import Presence
 from chordme_daemon.cluster.session import Session
 
@@ -44,6 +45,7 @@ class Replica:
     ) -> None:
         self.room = room
         self.presence = Presence(room, hear, session, clock)
+        self.messages = Messages(room, hear, session)
         self.hear = hear
         self.held = held
         # False until its record is read, and after it was closed.
@@ -65,6 +67,7 @@ class Replica:
                 record = attrs.evolve(record, entries=[*record.entries, entry])
         self._early = []
         self._stand_at(record)
+        self.messages.begin(record)
         self.is_open = True
         return record
 
@@ -91,6 +94,8 @@ class Replica:
                 self.advance([message])
             case Entry():
                 self._early.append(message)
+            case Note(kept=True):
+                self.messages.take(message)
             case Note():
                 self.hear(message)
         return self.is_open and self._hinted > self.revision

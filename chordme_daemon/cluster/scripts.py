@@ -261,18 +261,21 @@ return {number(room, 'revision'), base, entries}
 """
 )
 
-# rooms -> their heads; 0 for one that is damaged.
+# rooms -> of each its head and the number of its last message; 0 for what is damaged.
 HEADS: Final = Script(
     KEYS
     + """
 local heads = {}
 for i, room in ipairs(ARGV) do
-  local head = redis.pcall('HGET', of(room, 'head'), 'revision')
-  heads[i] = tonumber(type(head) == 'string' and head or 0)
+  local found = redis.pcall('HMGET', of(room, 'head'), 'revision', 'said')
+  heads[i] = {tonumber(found[1] or 0) or 0, tonumber(found[2] or 0) or 0}
 end
 return heads
 """
 )
+
+# room -> its messages.
+MESSAGES: Final = Script(KEYS + "return redis.call('LRANGE', of(ARGV[1], 'messages'), 0, -1)")
 
 # room -> its members, and the number of the last change of who is there.
 MEMBERS: Final = Script(
@@ -293,7 +296,7 @@ return {
 """
 )
 
-# room, note without its end.
+# room, note without its end -> its number.
 KEEP: Final = Script(
     KEYS
     + GUARD
@@ -305,7 +308,7 @@ redis.call('HSET', of(room, 'head'), 'said', string.format('%d', said))
 redis.call('RPUSH', of(room, 'messages'), note)
 redis.call('LTRIM', of(room, 'messages'), -{KEPT_NOTES}, -1)
 say(room, '"n",true,' .. note .. ']')
-return {{'ok'}}
+return {{'ok', said}}
 """
 )
 

@@ -6,7 +6,7 @@ was on its way all the time can change what others have agreed on meanwhile.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -161,11 +161,7 @@ class Session:
         # Also while it begins: with many members, that takes longer than a lease.
         if self._name and not self._caring:
             self._caring = True
-            ensureDeferred(self._care(self._name)).addErrback(self._not_cared)
-
-    def _not_cared(self, failure: Failure) -> None:
-        if not failure.check(ClusterUnavailable):
-            self.log.failure("Looking after the daemons failed", failure)
+            unanswered(self._care(self._name))
 
     async def _care(self, name: str) -> None:
         try:
@@ -213,3 +209,16 @@ class Session:
                 await self.run(scripts.END, int(self._grace_s * 1000))
         self._name = ""
         self.available = False
+
+
+_log: Final = Logger()
+
+
+def unanswered(work: Coroutine[Deferred[Any], Any, object]) -> None:
+    """Do what nobody waits for; that Redis is away is no news."""
+
+    def failed(failure: Failure) -> None:
+        if not failure.check(ClusterUnavailable):
+            _log.failure("Something with Redis failed", failure)
+
+    ensureDeferred(work).addErrback(failed)

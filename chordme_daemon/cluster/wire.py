@@ -96,6 +96,15 @@ def decode_note(data: bytes) -> Note:
     return _note(_loaded(data), kept=True)
 
 
+def notes(log: Sequence[bytes]) -> list[Note]:
+    """The notes that are kept; what is none is left out."""
+    found = []
+    for data in log:
+        with suppress(BadMessage):
+            found.append(decode_note(data))
+    return found
+
+
 def draft_arguments(drafts: Sequence[Draft]) -> list[bytes | str | int]:
     """Of each draft its author, its seq, and how it stands in the log."""
     return [one for draft in drafts for one in (draft.author, draft.seq, encode_draft(draft))]
@@ -132,11 +141,11 @@ def _seqs(snapshot: Snapshot) -> list[str | int]:
 
 def record(reply: Sequence[Any]) -> Record:
     """What a room's reading gave."""
-    head, base, snapshot, log, notes = reply
+    head, base, snapshot, log, messages = reply
     found = Record(
         Snapshot() if snapshot is None else _decode_snapshot(snapshot),
         entries(base + 1, log),
-        tuple(decode_note(note) for note in notes),
+        tuple(notes(messages)),
     )
     if found.revision != head or base > found.snapshot.revision:
         raise BadMessage("a log that does not fit")
@@ -273,7 +282,7 @@ def _note(fields: Any, *, kept: bool) -> Note:
             str(author),
             bool(conflate),
             (None | int()) as number,
-        ]:
+        ] if kept == (number is not None):
             return Note(event, payload, author, conflate, kept, number)
     raise BadMessage("a note")
 

@@ -23,6 +23,7 @@ from chordme_daemon.cluster.interface import (
 )
 from tests.cluster.daemons import ADA, BOB, Daemons, opened, until
 from tests.cluster.subjects import draft
+from tests.journeys.redis_server import RedisServer
 
 # Two daemons
 
@@ -91,9 +92,71 @@ def test_the_last_of_a_burst_leaves_no_hole_and_is_found_all_the_same(daemons: D
     assert one.commit("song", 0)
     other.settle()
     assert ears.of(Entry) == []
-    other.cluster._compare_at = 0.0
+    other.cluster._upkeep._compare_at = 0.0
     other.cluster.tick()
     until(other, lambda: len(ears.of(Entry)) == 1, "the last entry")
+
+
+def said(*numbers: int) -> list[Note]:
+    return [Note("room_message", {"n": number}, "a", kept=True) for number in numbers]
+
+
+def test_messages_that_were_missed_are_heard_later_each_once(daemons: Daemons) -> None:
+    one, other = daemons(), daemons()
+    first, second = opened(one), opened(other)
+    link = other.cluster._link
+    link._subscriber.transport.abortConnection()
+    for note in said(1, 2):
+        one.cluster.publish("song", note)
+    one.settle()
+    until(other, lambda: not link.hears)
+    # Who is deaf hears what it says itself, at its place.
+    other.cluster.publish("song", *said(3))
+    other.cluster.publish("song", Note("cursor_moved", {"n": 4}, "a"))
+    until(other, lambda: len(second.of(Note)) == 4 and link.hears, "all that was said")
+    one.cluster.publish("song", *said(5))
+    until(other, lambda: len(second.of(Note)) == 5, "what is said then")
+    other.cluster._upkeep.catch_up()
+    other.settle()
+    kept = [note for note in second.of(Note) if note.kept]
+    assert [note.payload["n"] for note in kept] == [1, 2, 3, 5]
+    until(one, lambda: [note for note in first.of(Note) if note.kept] == kept)
+    assert list(one.record("song").messages) == kept
+
+
+def test_c05_a_message_that_is_said_again_is_not_heard_again(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    ears = opened(daemon)
+    for note in said(1, 2):
+        daemon.cluster.publish("song", note)
+    daemon.settle()
+    [message, _] = redis.command("LRANGE", "chordme:room:song:messages", 0, -1)
+    replayed = daemon.cluster.session.opening + b'"n",true,' + message + b"]"
+    redis.command("PUBLISH", "chordme:room:song", replayed)
+    daemon.settle()
+    assert len(ears.of(Note)) == 2
+
+
+def test_messages_go_on_when_redis_has_lost_their_numbers(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    ears = opened(daemon)
+    daemon.cluster.publish("song", *said(1))
+    daemon.settle()
+    ahead = int(time.time() * 1000) + 3_600_000
+    redis.command("HSET", "chordme:room:song:head", "said", ahead)
+    daemon.cluster.publish("song", *said(2))  # of a Redis whose clock was an hour ahead
+    daemon.settle()
+    redis.command("DEL", "chordme:room:song:messages")
+    redis.command("HDEL", "chordme:room:song:head", "said")
+    daemon.cluster._upkeep.catch_up()
+    daemon.settle()
+    daemon.cluster.publish("song", *said(3))
+    daemon.settle()
+    assert [note.payload["n"] for note in ears.of(Note)] == [1, 2, 3]
 
 
 def test_prefixes_keep_two_clusters_apart(daemons: Daemons) -> None:

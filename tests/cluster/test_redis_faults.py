@@ -468,7 +468,7 @@ def test_one_damaged_song_does_not_keep_the_heads_of_the_others_from_being_compa
     redis.command("SET", "chordme:room:damaged:head", "of another type")
     redis.command("RPUSH", "chordme:room:song:log", wire.encode_draft(draft("a")))
     redis.command("HSET", "chordme:room:song:head", "revision", 1)
-    daemon.cluster._catch_up()
+    daemon.cluster._upkeep.catch_up()
     until(daemon, lambda: ears.of(Entry), "what nobody told")
 
 
