@@ -27,6 +27,9 @@ The house, and which way its imports point (down; never up, never round)::
     keys.py               public keys that are published at a URL
     logs.py               what a log line looks like
     metrics.py            what the parts have counted, for Prometheus and for ChordMe
+    reports.py            who is told of that unasked
+    statsd.py             how StatsD is told
+    process.py            what the system knows of the process
     checks.py             how the parts are, for `/health/detailed`
     admin/                what an operator may ask of a running daemon
         calls.py          what the calls do: songs, connections, permissions, denials
@@ -115,6 +118,7 @@ The house, and which way its imports point (down; never up, never round)::
         session.py        one client as a state machine: packets and instants in, events out (pure)
         packet.py         Engine.IO v4 packets and payloads                             (pure)
     ot.py                 operational transform of text                                 (pure)
+    histogram.py          how often something was how large                             (pure)
     listening.py          the ports
     files.py              how many connections the system permits
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body

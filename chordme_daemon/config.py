@@ -35,6 +35,7 @@ from chordme_daemon.settings import (
     Heartbeat,
     Limits,
     Log,
+    Metrics,
     Proxy,
     Server,
     Store,
@@ -77,7 +78,19 @@ def _key(row: "attrs.Attribute[Any]") -> str:
 
 SECTIONS = {
     cls.__name__.lower(): cls
-    for cls in (Server, Heartbeat, Auth, Limits, Store, Cluster, Backend, Proxy, Admin, Log)
+    for cls in (
+        Server,
+        Heartbeat,
+        Auth,
+        Limits,
+        Store,
+        Cluster,
+        Backend,
+        Proxy,
+        Admin,
+        Log,
+        Metrics,
+    )
 }
 SETTINGS: dict[str, "attrs.Attribute[Any]"] = {
     f"{section}.{_key(row)}": row for section, cls in SECTIONS.items() for row in attrs.fields(cls)

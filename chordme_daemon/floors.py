@@ -73,6 +73,7 @@ class Floors:
             # The application is built last.
             {"/": lambda connection, auth: self.app.accept(connection, auth)},  # noqa: PLW0108
             connect_timeout_s=config.heartbeat.connect_timeout_s,
+            counted_events=payloads.EVENTS,
         )
         self.engine = EngineServer(
             reactor,

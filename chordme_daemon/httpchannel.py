@@ -32,6 +32,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from chordme_daemon.histogram import Histogram
+
 IDLE_S: Final = 60.0
 LINGER_S: Final = 2.0
 DRAIN_S: Final = 1.0
@@ -39,6 +41,9 @@ MAX_QUERY_FIELDS: Final = 64
 MAX_PIPELINED_PARTS: Final = 64
 # What the kernel may keep for one slow reader: it would let each have megabytes.
 SEND_BUFFER_BYTES: Final = 128 * 1024
+# Bounds for how long requests take, in seconds; whatever methods clients make up are others.
+REQUEST_BOUNDS_S: Final = (0.005, 0.025, 0.1, 0.5, 2.5)
+METHODS: Final = (b"GET", b"POST")
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _TARGET: Final = re.compile(rb"[!-~]+")
@@ -54,10 +59,40 @@ def _count_fields(target: bytes) -> int:
     return 1 + query.count(b"&") + query.count(b";")  # Twisted splits at both
 
 
+class Served:
+    """How long requests took, by their method and the class of their status, such as 2xx."""
+
+    def __init__(self) -> None:
+        self.durations: dict[tuple[str, str], Histogram] = {}
+
+    def note(self, method: bytes, status: int, took_s: float) -> None:
+        """One has been answered."""
+        name = method.decode() if method in METHODS else "other"
+        key = name, f"{status // 100}xx"
+        if key not in self.durations:
+            self.durations[key] = Histogram(REQUEST_BOUNDS_S)
+        self.durations[key].note(took_s)
+
+
 class BoundedRequest(Request):
     """A request whose body stays in memory, and no larger than its channel allows."""
 
     channel: Any
+    code: int
+    # When it was there; None for one that may wait as long as it likes.
+    began_s: float | None = None
+
+    def process(self) -> None:
+        """Have it answered."""
+        self.began_s = self.channel.site.clock.seconds()
+        super().process()
+
+    def finish(self) -> None:
+        """Be answered."""
+        site = self.channel.site if self.channel is not None else None
+        super().finish()
+        if site is not None and self.began_s is not None:
+            site.served.note(self.method, self.code, site.clock.seconds() - self.began_s)
 
     def gotLength(self, length: int | None) -> None:
         """Make room for the body; the channel has seen to its size."""
@@ -190,6 +225,7 @@ class BoundedChannel(HTTPChannel):
     def refuse(self, status: bytes) -> None:
         """Answer with a bare status, and have nothing more to do with this client."""
         if not self._done:
+            self.site.served.note(b"", int(status[:3]), 0.0)
             self._end(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -252,11 +288,13 @@ class BoundedSite(Site):
         clock: IReactorTime,
         max_body_bytes: int,
         request_within_s: float = 10.0,
+        served: Served | None = None,
     ) -> None:
         super().__init__(resource, BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.request_within_s = request_within_s
+        self.served = served or Served()
         # The open connections, as long as they speak HTTP.
         self.channels: set[BoundedChannel] = set()
 
@@ -299,6 +337,12 @@ def close_after(request: Request) -> None:
     """End the connection with the answer to this request."""
     request.setHeader(b"connection", b"close")
     request.channel.persistent = False
+
+
+def untimed(request: Request) -> None:
+    """Do not count how long this request takes: it waits for something to happen."""
+    bounded: Any = request
+    bounded.began_s = None
 
 
 def switch_protocol(request: Request, protocol: IProtocol) -> None:

@@ -277,11 +277,17 @@ def prefix(text: str) -> str:
 
 
 def host_and_port(text: str) -> str:
-    """Where a daemon is reached; nothing for wherever it listens."""
-    if text and not re.fullmatch(
-        r"(?:[\w.-]{1,253}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII
-    ):
+    """Where something is reached, or nothing."""
+    match = re.fullmatch(r"(?:[\w.-]{1,253}|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", text, re.ASCII)
+    if text and (match is None or not 0 < int(match[1]) < 65_536):
         raise ValueError("HOST:PORT, or nothing")
+    return text
+
+
+def metric_prefix(text: str) -> str:
+    """What the names of figures may begin with."""
+    if not re.fullmatch(r"[\w.-]{0,64}", text, re.ASCII):
+        raise ValueError("at most 64 letters, digits or any of . _ -")
     return text
 
 

@@ -17,7 +17,6 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as CommandLine
 from twisted.web.resource import IResource
-from twisted.web.server import Site
 
 from chordme_daemon import __version__
 from chordme_daemon.admin.calls import Parts, routes
@@ -32,13 +31,15 @@ from chordme_daemon.config import ConfigError, load
 from chordme_daemon.engineio.polling import Door, EngineResource
 from chordme_daemon.files import raise_limit
 from chordme_daemon.floors import Floors
-from chordme_daemon.httpchannel import BoundedSite
+from chordme_daemon.httpchannel import BoundedSite, Served
 from chordme_daemon.listening import BACKLOG, CannotListen, Ports
 from chordme_daemon.logs import Logged, observer
-from chordme_daemon.metrics import Figures, metrics, metrics_json
+from chordme_daemon.metrics import Figures, Lateness, metrics, metrics_json
 from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
+from chordme_daemon.reports import Reports
 from chordme_daemon.settings import Config, place_of_songs
+from chordme_daemon.statsd import Lines, StatsD
 from chordme_daemon.web import (
     Folder,
     basic_health,
@@ -53,7 +54,6 @@ from chordme_daemon.workers import Place, Workers, config_of
 STOP_WITHIN_S: Final = 9
 # What clients have to hear the goodbye and leave.
 GOODBYE_WITHIN_S: Final = 3.0
-METRICS_EVERY_S: Final = 10.0
 DEMO_TOKEN_S: Final = 24 * 3600
 
 DEMO: Final = """\
@@ -169,20 +169,20 @@ class Daemon(Logged):
         self._addresses: list[Any] = []
         self._sites: list[BoundedSite] = []
         self._ticked_at = reactor.seconds()
-        self._lateness_s = 0.0
+        self._lateness = Lateness()
+        self._served = Served()
         self._tick = LoopingCall(self._on_tick)
         self._tick.clock = reactor
         self.floors = Floors(config, reactor, most_connections)
-        self.figures = Figures(self.floors, lambda: self._lateness_s)
-        self._metrics_heard: list[Callable[[dict[str, object]], object]] = []
-        self._metrics_at = 0.0
+        self.figures = Figures(self.floors, self._lateness, self._served)
+        self._reports = Reports(reactor, self.figures, self._statsd())
 
     # Starting
 
     def privilegedStartService(self) -> None:
         """Listen, while there may still be the rights to; or say why not, and end."""
         server, cluster = self.config.server, self.config.cluster
-        front = self._site(self._front_door(), self.config.limits.message_bytes)
+        front = self._site(self._front_door(), self.config.limits.message_bytes, self._served)
         wanted = [(endpoint, front) for endpoint in server.listen if self._place is None]
         if server.admin:
             wanted.append((server.admin, self._site(self._admin_door(), MAX_SONG_BYTES)))
@@ -228,8 +228,17 @@ class Daemon(Logged):
         self.log.critical("{problem}", problem=problem)
         return RuntimeError(problem) if self._daemonizes else SystemExit(1)
 
-    def _site(self, root: IResource, max_body_bytes: int) -> Site:
-        site = BoundedSite(root, clock=self._reactor, max_body_bytes=max_body_bytes)
+    def _statsd(self) -> StatsD | None:
+        wanted = self.config.metrics
+        if not wanted.statsd:
+            return None
+        lines = Lines(wanted.prefix, tags=wanted.flavour == "dogstatsd")
+        return StatsD(self._reactor, wanted.statsd, lines, self.figures.collect)
+
+    def _site(
+        self, root: IResource, max_body_bytes: int, served: Served | None = None
+    ) -> BoundedSite:
+        site = BoundedSite(root, clock=self._reactor, max_body_bytes=max_body_bytes, served=served)
         self._sites.append(site)
         return site
 
@@ -271,15 +280,15 @@ class Daemon(Logged):
 
     def on_metrics(self, callback: Callable[[dict[str, object]], object]) -> None:
         """Have something called with the figures of `/metrics.json` every ten seconds."""
-        self._metrics_heard.append(callback)
+        self._reports.tell(callback)
 
     def _admin_door(self) -> Folder:
-        checks = health_checks(self.floors, lambda: self._lateness_s)
+        checks = health_checks(self.floors, lambda: self._lateness.last_s)
         calls = self._calls()
         children: dict[str, IResource] = {
             "api": basic_health(),
             "health": health(__version__, lambda: self._is_ready, checks),
-            "metrics": metrics(self.figures),
+            "metrics": metrics(self.figures, self._reactor.seconds),
             "metrics.json": metrics_json(self.figures),
             "openapi.json": json(lambda _: (200, describe(__version__))),
             **dict.fromkeys(calls.names, calls),
@@ -319,24 +328,13 @@ class Daemon(Logged):
 
     def _on_tick(self) -> None:
         now = self._reactor.seconds()
-        self._lateness_s = max(0.0, now - self._ticked_at - self._tick.interval)
+        self._lateness.note(max(0.0, now - self._ticked_at - self._tick.interval))
         self._ticked_at = now
-        if self._metrics_heard and now >= self._metrics_at:
-            self._metrics_at = now + METRICS_EVERY_S
-            self._tell_metrics()
-        for part in self.floors.ticking:
+        for part in (*self.floors.ticking, self._reports):
             try:
                 part.tick()
             except Exception:  # the heartbeat of the rest must go on
                 self.log.failure("A tick failed")
-
-    def _tell_metrics(self) -> None:
-        figures = self.figures.as_chordme()
-        for callback in self._metrics_heard:
-            try:
-                callback(figures)
-            except Exception:  # what others do with it is not to stop the heartbeat
-                self.log.failure("Metrics could not be told")
 
     # Stopping
 
@@ -362,5 +360,6 @@ class Daemon(Logged):
         await deferLater(self._reactor, 0.02)
         while self._is_saying_goodbye and self._reactor.seconds() < until:
             await deferLater(self._reactor, 0.02)
+        self._reports.stop()
         await self.floors.stop()
         self.log.info("Stopped.")

@@ -381,6 +381,26 @@ class Log:
 
 
 @attrs.frozen
+class Metrics:
+    """Who is told of figures, beside those who ask the admin site."""
+
+    statsd: str = _row(
+        "",
+        parsers.host_and_port,
+        "HOST:PORT of a StatsD server that is told of them every ten seconds, by UDP; empty for "
+        "none.",
+    )
+    flavour: str = _row(
+        "statsd",
+        parsers.one_of("statsd", "dogstatsd"),
+        "How it wants them: statsd, with labels as parts of names; dogstatsd, with tags.",
+    )
+    prefix: str = _row(
+        "chordme.", parsers.metric_prefix, "What the names of figures begin with there."
+    )
+
+
+@attrs.frozen
 class Config:
     """Every setting, checked."""
 
@@ -394,6 +414,7 @@ class Config:
     proxy: Proxy
     admin: Admin
     log: Log
+    metrics: Metrics
     demo: bool
 
     @property

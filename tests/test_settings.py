@@ -20,7 +20,7 @@ class TestDefaults:
         config = configured()
         assert attrs.asdict(config, recurse=False).keys() == {
             *("server", "heartbeat", "auth", "limits", "store", "cluster", "backend"),
-            *("proxy", "admin", "log", "demo"),
+            *("proxy", "admin", "log", "metrics", "demo"),
         }
         assert attrs.asdict(config.server) == {
             "listen": ("tcp:5000",),

@@ -18,6 +18,7 @@ from chordme_daemon.app.document import MAX_TEXT, OutOfStep, Proposal, name_of
 from chordme_daemon.app.events import Code, Refused, unavailable
 from chordme_daemon.app.room import Room, Submission
 from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry, ICluster
+from chordme_daemon.histogram import Histogram
 
 # How often others may be faster before an operation is refused.
 MAX_TRIES: Final = 5
@@ -29,6 +30,8 @@ MAX_EFFORT: Final = 30_000
 MEMBERS_OF_A_PART: Final = 4
 # How long to wait for the cluster with what was acknowledged long ago.
 TRY_AGAIN_AFTER_S: Final = 1.0
+# Bounds for how many revisions an operation was behind; what is not behind is not transformed.
+LAGS: Final = (0, 1, 2, 5, 10, 50, 100, 1000)
 
 
 class Documents:
@@ -39,6 +42,8 @@ class Documents:
     def __init__(self, cluster: ICluster, clock: IReactorTime) -> None:
         self._cluster = cluster
         self._clock = clock
+        # By how many revisions committed operations had been overtaken.
+        self.lags = Histogram(LAGS)
 
     def submit(self, room: Room, proposal: Proposal) -> Deferred[int]:
         """Bring an operation into the log; fires with its revision, once that is kept.
@@ -119,6 +124,7 @@ class Documents:
             if entries:
                 # Those whose room was closed meanwhile have not heard it.
                 for submission, entry in zip(batch, entries, strict=True):
+                    self.lags.note(entry.revision - 1 - submission.proposal.base)
                     room.settle([submission], entry.revision)
             elif tries < MAX_TRIES:
                 # One may be in the log by now: its author sent it to another daemon as well.

@@ -3,11 +3,12 @@
 Names are those of a closed list: whatever clients send, there are no more of them.
 """
 
-from bisect import bisect_left
 from collections import Counter, deque
 from typing import Final
 
 import attrs
+
+from chordme_daemon.histogram import Histogram
 
 # The kinds whose time is measured, as ChordMe calls them, with the milliseconds that are enough.
 TIMED: Final = {
@@ -16,8 +17,6 @@ TIMED: Final = {
     "broadcast_message": ("broadcast", 200.0),
 }
 OTHER: Final = "other"
-# The upper bounds of the buckets, in seconds.
-BOUNDS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # What ChordMe is told is of the last five minutes, in slots of ten seconds.
 SLOT_S: Final = 10.0
 SLOTS: Final = 30
@@ -38,15 +37,12 @@ class Durations:
 
     def __init__(self, enough_ms: float) -> None:
         self.enough_ms = enough_ms
-        # How many of each bucket, the last for all that took longer; and all of them together.
-        self.buckets = [0] * (len(BOUNDS_S) + 1)
-        self.sum_s = 0.0
+        self.all = Histogram()
         self._slots: deque[_Slot] = deque(maxlen=SLOTS)
 
     def note(self, took_s: float, now_s: float, *, failed: bool) -> None:
         """One request has been answered."""
-        self.buckets[bisect_left(BOUNDS_S, took_s)] += 1
-        self.sum_s += took_s
+        self.all.note(took_s)
         number = int(now_s / SLOT_S)
         if not self._slots or self._slots[-1].number != number:
             self._slots.append(_Slot(number))

@@ -9,6 +9,30 @@ from chordme_daemon.cluster.interface import Draft, Entry, Note, Participant, Us
 
 # Who mends a legacy client's text: nobody's own id, so that no client takes it for its own edit.
 SERVER: Final = "server"
+# All that is told.
+EVENTS: Final = frozenset(
+    {
+        "auth_error",
+        "authenticated",
+        "collaboration_update",
+        "conflict_resolved",
+        "connected",
+        "cursor_moved",
+        "document_state",
+        "error",
+        "message_sent",
+        "operation_confirmed",
+        "permission_changed",
+        "pong",
+        "room_joined",
+        "room_left",
+        "room_message",
+        "save_state",
+        "token_expiring",
+        "user_joined",
+        "user_left",
+    }
+)
 
 
 def connected(server_version: str, limits: Fields, *, degraded: bool) -> Fields:

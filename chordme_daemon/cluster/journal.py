@@ -15,6 +15,7 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -85,6 +86,9 @@ class Journal:
         self, path: str, *, reactor: IReactorFromThreads | None = None, synchronous: str = "full"
     ) -> None:
         self.healthy = True
+        # Transactions that wrote, how long they took in all, and writes that failed.
+        self.commits = self.failures = 0
+        self.commits_took_s = 0.0
         self._path = path
         # The rooms of which it was said that they cannot be read.
         self._unreadable: set[str] = set()
@@ -339,14 +343,18 @@ class Journal:
             database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     def _attempt(self, database: sqlite3.Connection, tasks: list[_Task]) -> bool:
+        began_s = time.perf_counter()
         try:
             database.execute("BEGIN IMMEDIATE" if any(task.writes for task in tasks) else "BEGIN")
             before = database.total_changes
             for task in tasks:
                 task.outcome = task.work(database)
             database.execute("COMMIT")
+            wrote = database.total_changes > before
             for task in tasks:
-                task.wrote = database.total_changes > before
+                task.wrote = wrote
+            self.commits += wrote
+            self.commits_took_s += wrote and time.perf_counter() - began_s
         except Exception:
             failure = Failure()
             with suppress(sqlite3.Error):
@@ -370,6 +378,7 @@ class Journal:
 
     def _note_failure(self, failure: Failure, writes: bool) -> None:
         reason = failure.getErrorMessage()
+        self.failures += writes
         if isinstance(failure.value, _Unreadable):
             room = failure.value.room
             if room not in self._unreadable:

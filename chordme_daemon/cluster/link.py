@@ -174,6 +174,7 @@ class Link:
         self._was_deaf = True
         self._stopping = False
         self._complaint = ""
+        self.losses = 0  # how often commands could not be sent any more
         endpoint = _endpoint(reactor, address, trust)
         self._lines = [
             _Line(reactor, endpoint, make, use, self._complain)
@@ -202,6 +203,12 @@ class Link:
     def up(self) -> bool:
         """Whether commands can be sent."""
         return self._commands is not None
+
+    @property
+    def round_trip_s(self) -> float:
+        """How long the last answer took, or the one that is still waited for; 0 when not up."""
+        commands = self._commands
+        return 0.0 if commands is None else max(commands.took_s, commands.waits_s)
 
     @property
     def hears(self) -> bool:
@@ -315,6 +322,7 @@ class Link:
     def _lost_commands(self, protocol: Protocol) -> None:
         if self._commands is protocol:
             self._commands = None
+            self.losses += 1
             self._on_lost()
 
     async def _use_subscriber(self, protocol: Subscriber) -> None:

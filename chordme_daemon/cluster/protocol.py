@@ -42,6 +42,8 @@ class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed
         self._clock = clock
         self.heard_at = clock.seconds()
         self.end = ""
+        # How long the last answer took.
+        self.took_s = 0.0
         # When each of the commands was sent whose answers have not come.
         self.sent_at: deque[float] = deque()
 
@@ -65,7 +67,7 @@ class Protocol(RedisProtocol):  # type: ignore[misc] # txredisapi is not typed
     def replyReceived(self, reply: object) -> None:
         """Answer the command that waits longest."""
         if self.sent_at:
-            self.sent_at.popleft()
+            self.took_s = self._clock.seconds() - self.sent_at.popleft()
         super().replyReceived(reply)
 
     def _build_command(self, *args: Any, **_: Any) -> bytes:

@@ -1,8 +1,17 @@
 """What sockets and transports know of each other."""
 
+import attrs
 from zope.interface import Attribute, Interface
 
 from chordme_daemon.engineio.packet import Encoded
+
+
+@attrs.define
+class Traffic:
+    """How many bytes have passed over all connections of one kind."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class ITransport(Interface):

@@ -32,7 +32,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from chordme_daemon.engineio.interface import ITransport
+from chordme_daemon.engineio.interface import ITransport, Traffic
 from chordme_daemon.engineio.packet import (
     Encoded,
     PacketError,
@@ -47,7 +47,7 @@ from chordme_daemon.engineio.upgrade import (
     asks_for_websocket,
 )
 from chordme_daemon.engineio.websocket import Opened, WebSocketFactory, WebSocketTransport
-from chordme_daemon.httpchannel import close_after, switch_protocol
+from chordme_daemon.httpchannel import close_after, switch_protocol, untimed
 
 METHODS: Final = b"GET, POST, OPTIONS, HEAD"
 
@@ -122,14 +122,15 @@ def _host_of(origin: str) -> str:
 class PollingTransport:
     """A session's polls, one after the other."""
 
-    __slots__ = ("_poll", "_socket", "writable")
+    __slots__ = ("_poll", "_traffic", "writable")
 
     name = "polling"
     # More in one answer, and python-engineio's clients give up the connection.
     max_packets = 16
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
         self.writable = False
+        self._traffic = traffic
         self._poll: Request | None = None
 
     @property
@@ -143,6 +144,8 @@ class PollingTransport:
         self.writable = True
         poll.notifyFinish().addErrback(self._aborted, poll, socket)
         socket.flush({})
+        if self._poll is poll:
+            untimed(poll)
 
     def _aborted(self, _: Failure, poll: Request, socket: Socket) -> None:
         if self._poll is poll:
@@ -155,7 +158,7 @@ class PollingTransport:
         poll, self._poll = self._poll, None
         self.writable = False
         assert poll is not None, "written to while not writable"  # noqa: S101
-        _answer_poll(poll, packets)
+        _answer_poll(poll, packets, self._traffic)
 
     def close(self, packets: list[Encoded], *, by_client: bool) -> bool:
         """Answer the waiting poll with the last packets, if there is one."""
@@ -169,8 +172,9 @@ class PollingTransport:
         self.close([], by_client=False)
 
 
-def _answer_poll(poll: Request, packets: list[Encoded]) -> None:
+def _answer_poll(poll: Request, packets: list[Encoded], traffic: Traffic) -> None:
     body = encode_payload(packets)
+    traffic.sent_bytes += len(body)
     poll.setHeader(b"content-type", b"text/plain; charset=UTF-8")
     poll.setHeader(b"cache-control", b"no-store")
     poll.setHeader(b"content-length", str(len(body)).encode())
@@ -194,7 +198,17 @@ class EngineResource(Resource):
         try:
             return self._serve(request)
         except Refusal as refusal:
-            return _refuse(request, refusal)
+            return self._refuse(request, refusal)
+
+    def _refuse(self, request: Request, refusal: Refusal) -> bytes:
+        self._server.refused[refusal.status] += 1
+        return _refuse(request, refusal)
+
+    def _refuse_later(self, failure: Failure, request: Request) -> None:
+        failure.trap(Refusal, CancelledError)
+        if isinstance(failure.value, Refusal):
+            request.write(self._refuse(request, failure.value))
+            request.finish()
 
     def _serve(self, request: Request) -> bytes | int:
         self._door.check_origin(request)
@@ -232,7 +246,7 @@ class EngineResource(Resource):
             return socket
         last_words = self._server.last_words(sid) if request.method == b"GET" else None
         if last_words is not None:
-            _answer_poll(request, last_words)
+            _answer_poll(request, last_words, self._server.polled)
         else:
             self._pass_on(request, sid)
         return None
@@ -240,7 +254,8 @@ class EngineResource(Resource):
     def _pass_on(self, request: Request, sid: str) -> None:
         """Have another daemon serve a request whose session is not here."""
         unknown = Refusal(*SESSION_UNKNOWN)
-        if not self._door.pass_on(request, sid, partial(_refuse_later, Failure(unknown), request)):
+        refuse = partial(self._refuse_later, Failure(unknown), request)
+        if not self._door.pass_on(request, sid, refuse):
             raise unknown
 
     def _admit(self, request: Request, begin: Callable[[str], None]) -> int:
@@ -258,7 +273,7 @@ class EngineResource(Resource):
 
         wait_s = self._door.admit(address)
         if isinstance(wait_s, Deferred):
-            deciding = wait_s.addCallback(decide).addErrback(_refuse_later, request)
+            deciding = wait_s.addCallback(decide).addErrback(self._refuse_later, request)
             # One that has left is not let in.
             request.notifyFinish().addErrback(lambda _: deciding.cancel())
         else:
@@ -272,10 +287,11 @@ class EngineResource(Resource):
             raise Refusal(*BAD_REQUEST)
 
         def begin(address: str) -> None:
-            polling = PollingTransport()
+            polling = PollingTransport(self._server.polled)
             socket = self._server.open(polling, address)
             if socket.session.closed:  # by the application, at once
-                _answer_poll(request, self._server.last_words(socket.sid) or [CLOSE])
+                last_words = self._server.last_words(socket.sid) or [CLOSE]
+                _answer_poll(request, last_words, self._server.polled)
             else:
                 polling.hold(request, socket)
 
@@ -296,7 +312,9 @@ class EngineResource(Resource):
         try:
             if (request.getHeader(b"content-type") or b"").startswith(b"application/octet-stream"):
                 raise PacketError("binary payloads were of version 3")
-            packets = decode_payload(_body(request))
+            body = _body(request)
+            self._server.polled.received_bytes += len(body)
+            packets = decode_payload(body)
         except PacketError:
             socket.close("parse error")
             raise Refusal(*BAD_REQUEST) from None
@@ -340,13 +358,6 @@ class EngineResource(Resource):
             return Candidate(socket, transport, self._server.clock)
 
         return opened
-
-
-def _refuse_later(failure: Failure, request: Request) -> None:
-    failure.trap(Refusal, CancelledError)
-    if isinstance(failure.value, Refusal):
-        request.write(_refuse(request, failure.value))
-        request.finish()
 
 
 def _single(request: Request, name: bytes) -> str | None:

@@ -6,6 +6,7 @@ its socket, which gives what the session makes of them to the function that `acc
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport
+from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport, Traffic
 from chordme_daemon.engineio.packet import (
     Encoded,
     Packet,
@@ -98,6 +99,7 @@ class Socket:
     def send(self, packet: Encoded) -> None:
         """Send a message, in order, with everything else that this reactor turn sends."""
         if self._session.send(packet) is not None:
+            self._server.evicted += 1
             self.transport.abort()
             # Told when this turn is over: a broadcast is under way, and reaches the others first.
             self._server.clock.callLater(0, self._finish, "transport error")
@@ -254,6 +256,10 @@ class Server:
         self.settings = settings
         self.sockets: dict[str, Socket] = {}
         self.sent = 0  # packets, to all clients
+        self.evicted = 0  # clients for whom too much waited
+        self.polled = Traffic()  # by long-polling
+        # Requests that were refused, by their HTTP status.
+        self.refused: Counter[int] = Counter()
         self._accept = accept
         self._new_sid = new_sid
         self._stopping = False

@@ -66,6 +66,7 @@ class Emission:
 
     packets: Sequence[Encoded]
     offset: str | None = None
+    count: int = 1  # how many events it is
 
     @classmethod
     def together(cls, emissions: Sequence["Emission"]) -> list["Emission"]:
@@ -77,11 +78,13 @@ class Emission:
         if len(packets) < 2 or not may_be_one:
             return list(emissions)
         parts = [packets[at : at + MOST_TOGETHER] for at in range(0, len(packets), MOST_TOGETHER)]
-        return [cls([join(part)]) for part in parts]
+        return [cls([join(part)], count=len(part)) for part in parts]
 
 
 class Shared(Protocol):
     """What is shared between all connections."""
+
+    delivered: int  # events, each as often as it was sent
 
     @property
     def clock(self) -> IReactorTime:
@@ -159,6 +162,7 @@ class Connection:
 
     def send(self, emission: Emission) -> None:
         """Send a prepared event."""
+        self._server.delivered += emission.count
         if self.backlog is not None and emission.offset is not None:
             self.backlog.append(emission.offset, emission.packets)
         self._send(emission.packets)

@@ -9,7 +9,8 @@ same, and their clients know what to do. So does one that stays without a namesp
 or is refused too often, or that sends more than `pace` lets wait.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import count
 from typing import Final
@@ -57,6 +58,8 @@ ATTACHMENTS_WITHIN_S: Final = 5.0
 # Of one link: each CONNECT begins with new limits of the application, and costs an answer.
 MAX_CONNECTS: Final = 8
 MAX_REFUSALS: Final = 8
+# What events are counted as whose names are not known.
+OTHER: Final = "other"
 
 
 class Link:
@@ -226,7 +229,10 @@ Accept = Callable[[Connection, dict[str, object] | None], Receive]
 
 
 class Server:
-    """All connections, and what is shared between them."""
+    """All connections, and what is shared between them.
+
+    Events of `counted_events` are counted by their names, all others together.
+    """
 
     log = Logger()
 
@@ -237,6 +243,7 @@ class Server:
         *,
         connect_timeout_s: float = 10.0,
         recovery: Recovery | None = None,
+        counted_events: Collection[str] = (),
     ) -> None:
         self.clock = clock
         self.namespaces = namespaces
@@ -246,6 +253,10 @@ class Server:
         self._connect_timeout_s = connect_timeout_s
         self.lost: Lost[Connection] = Lost(recovery)
         self._offsets = count(1)
+        self._counted_events = counted_events
+        # Events, each once for all that it is sent to; and each as often as it is sent.
+        self.said: Counter[str] = Counter()
+        self.delivered = 0
 
     def accept(self, socket: Socket) -> ReceiveMessage:
         """Take a new Engine.IO socket."""
@@ -260,6 +271,7 @@ class Server:
 
         `conflate` names what the event is the newest state of; see `engineio.packet.Encoded`.
         """
+        self.said[event if event in self._counted_events else OTHER] += 1
         offset = None
         if self.lost.recovery is not None:
             offset = f"{next(self._offsets):x}"

@@ -3,18 +3,10 @@
 import pytest
 
 from chordme_daemon.app.events import NAMES
-from chordme_daemon.app.measures import BOUNDS_S, OTHER, SLOT_S, SLOTS, Durations
+from chordme_daemon.app.measures import OTHER, SLOT_S, SLOTS, Durations
 from tests.app.conftest import House
 
 SONG = {"room_id": "song"}
-
-
-def test_a_time_is_in_the_bucket_of_the_first_bound_that_it_does_not_pass() -> None:
-    durations = Durations(100.0)
-    for took_s in (0.0, BOUNDS_S[0], 0.0006, 60.0):
-        durations.note(took_s, 0.0, failed=False)
-    assert durations.buckets == [2, 1, *[0] * (len(BOUNDS_S) - 2), 1]
-    assert durations.sum_s == pytest.approx(60.0011)
 
 
 def test_the_last_five_minutes_are_told_and_what_was_before_is_not() -> None:

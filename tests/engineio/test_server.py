@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from zope.interface.verify import verifyClass, verifyObject
 
+from chordme_daemon.engineio.interface import Traffic
 from chordme_daemon.engineio.packet import Packet, PacketType
 from chordme_daemon.engineio.polling import PollingTransport
 from chordme_daemon.engineio.server import (
@@ -35,7 +36,7 @@ def test_the_interfaces_are_provided(server: Server, clock: Clock) -> None:
     assert verifyObject(ITransport, transport)
     assert verifyObject(IReceiver, socket)
     assert verifyClass(ITransport, PollingTransport)
-    assert verifyObject(ITransport, PollingTransport())
+    assert verifyObject(ITransport, PollingTransport(Traffic()))
     assert verifyObject(ITransport, peer_of(clock).transport)
 
 
