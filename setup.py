@@ -45,6 +45,7 @@ setup(
             "pytest-cov>=5.0",
             "pytest-twisted>=1.14",
             "python-socketio[client]>=5.15.1",
+            "pyyaml>=6.0",
             "redis>=5.0",
             "schemathesis>=4.0",
             "websocket-client>=1.7",

@@ -26,12 +26,15 @@ from twisted.web.server import Request
 from chordme_daemon import __version__, process
 from chordme_daemon.app.events import NAMES, Code
 from chordme_daemon.app.measures import OTHER, TIMED
+from chordme_daemon.app.payloads import EVENTS
 from chordme_daemon.engineio.session import CONFLATE_FROM_BYTES
 from chordme_daemon.floors import Floors
 from chordme_daemon.histogram import Histogram
 from chordme_daemon.httpchannel import Served
 from chordme_daemon.web import Leaf, json
 
+# The statuses with which requests of Engine.IO are refused.
+REFUSED: Final = (400, 403, 405, 426, 429, 503)
 # For so long a scrape is answered with what the one before was told.
 SAME_FOR_S: Final = 0.1
 
@@ -97,7 +100,7 @@ class Figures(Collector):
         yield _gauge("chordme_slow_clients", "Clients for whom 64 KiB wait, or more.", slow)
         evicted = floors.engine.evicted
         yield _counter("chordme_evictions", "Clients put out for being too slow.", evicted)
-        refused = {str(status): count for status, count in floors.engine.refused.items()}
+        refused = {str(status): floors.engine.refused[status] for status in REFUSED}
         name = "chordme_connection_refusals"
         yield _counters(name, "Requests of Engine.IO refused.", "status", refused)
 
@@ -109,7 +112,7 @@ class Figures(Collector):
         left = {"polling": polled.sent_bytes, "websocket": websockets.sent_bytes}
         yield _counters("chordme_sent_bytes", "Written to clients.", "transport", left)
         yield _counter("chordme_packets_sent", "Packets sent to clients.", floors.engine.sent)
-        said = floors.socketio.said
+        said = {name: floors.socketio.said[name] for name in (*sorted(EVENTS), OTHER)}
         yield _counters("chordme_events_sent", "Events, each once for all.", "event", said)
         delivered = floors.socketio.delivered
         yield _counter("chordme_deliveries", "Events, as often as they were sent.", delivered)
