@@ -39,6 +39,7 @@ def main() -> int:
     """Measure both, and print them as Markdown."""
     parser = argparse.ArgumentParser(description="Measure instances over one Redis.")
     parser.add_argument("--yardstick", type=Path, required=True, help="folder with a built loadgen")
+    parser.add_argument("--event", default="broadcast_message", help="what is delivered")
     parser.add_argument("--json", type=Path, help="where the figures go as well")
     options = parser.parse_args()
     program = options.yardstick.resolve() / "loadgen"
@@ -50,7 +51,7 @@ def main() -> int:
         _commits("two, one song", ["a", "a"]),
     ]
     deliveries = [
-        _deliveries(program, members, instances, over_redis=over_redis)
+        _deliveries(program, options.event, members, instances, over_redis=over_redis)
         for members in ROOM_SIZES
         for instances, over_redis in ((1, False), (1, True), (2, True))
     ]
@@ -90,13 +91,16 @@ def _commits(name: str, rooms: list[str]) -> Row:
     }
 
 
-def _deliveries(program: Path, members: int, instances: int, *, over_redis: bool) -> Row:
-    """1,000 connections for each instance, in rooms of their own; cursors, as fast as it goes."""
+def _deliveries(
+    program: Path, event: str, members: int, instances: int, *, over_redis: bool
+) -> Row:
+    """1,000 connections for each instance, in rooms of their own; as fast as it goes."""
     runs = []
     for _ in range(RUNS):
         with ExitStack() as stack:
             redis = stack.enter_context(_redis()) if over_redis else None
-            runs.append(_delivered(stack, program, members, instances, redis))
+            scenario = Scenario("x", "fanout", 1000, members, event, seconds=SECONDS)
+            runs.append(_delivered(stack, program, scenario, instances, redis))
     return {
         "instances": instances,
         "Redis": "yes" if over_redis else "no",
@@ -106,7 +110,7 @@ def _deliveries(program: Path, members: int, instances: int, *, over_redis: bool
 
 
 def _delivered(
-    stack: ExitStack, program: Path, members: int, instances: int, redis: RedisServer | None
+    stack: ExitStack, program: Path, scenario: Scenario, instances: int, redis: RedisServer | None
 ) -> dict[str, float]:
     secret = secrets.token_urlsafe(48)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
@@ -121,7 +125,6 @@ def _delivered(
         # Rooms are named by their numbers: another user, and so another claim, cannot part them.
         claims = {"user_id": number + 1, "exp": int(time.time()) + 24 * 3600}
         token = jwt.encode(claims, secret, algorithm="HS256")
-        scenario = Scenario("x", "fanout", 1000, members, "cursor_update", seconds=SECONDS)
         [sample] = loadgen.run(program, (number + 1) % 2, scenario, server, token)
         return sample
 
@@ -129,6 +132,8 @@ def _delivered(
     with ThreadPoolExecutor() as pool:
         samples = list(pool.map(drive, range(instances), running))
     deliveries = sum(sample["deliveries"] for sample in samples)
+    if not deliveries:
+        sys.exit(f"nothing arrived: {samples[0].get('lasterr')}")
     return {
         "deliveries a second": deliveries / SECONDS,
         "CPU µs a delivery": median(sample["cpu_us_per_del"] for sample in samples),

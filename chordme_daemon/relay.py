@@ -158,7 +158,8 @@ class Relay:
             request.setHeader(b"content-length", str(response.length).encode())
         answer = _Answer(request)
         response.deliverBody(answer)
-        return answer.done.addTimeout(ANSWER_WITHIN_S, self._reactor)
+        # However slowly it is read: then its session has ended, for want of an answer to a ping.
+        return answer.done.addTimeout(self._poll_within_s, self._reactor)
 
     # WebSockets
 

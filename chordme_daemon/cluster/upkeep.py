@@ -7,10 +7,10 @@
 - Who is there is counted again a moment after each.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -23,8 +23,11 @@ from chordme_daemon.cluster.session import Session, unanswered
 COMPARE_EVERY_S: Final = 5.0
 # Who is there is counted again when the others have had the time to join a Redis that forgot them.
 RECOUNT_AFTER_S: Final = 3.0
-# How many heads are asked for at once.
+# How many heads are asked for at once, and how many rooms are looked after.
 COMPARED_AT_ONCE: Final = 200
+LOOKED_AFTER_AT_ONCE: Final = 50
+
+Care = Callable[[Replica], Coroutine[Deferred[Any], Any, None]]
 
 
 class Upkeep:
@@ -46,13 +49,12 @@ class Upkeep:
             self._compare_soon(now)
         if self._recount_at is not None and now >= self._recount_at and self._session.available:
             self._recount_at = None
-            unanswered(self._recount())
+            unanswered(self._care_for_all(lambda replica: replica.presence.recount()))
 
     async def begin(self) -> None:
         """Whatever has happened before this session, be up to date with it."""
-        for replica in self._open_rooms():
-            await self._care_for(replica, replica.verify())
-            await self._care_for(replica, replica.presence.join_again())
+        await self._care_for_all(lambda replica: replica.verify())
+        await self._care_for_all(lambda replica: replica.presence.join_again())
         now = self._clock.seconds()
         self._compare_at, self._recount_at = now, now + RECOUNT_AFTER_S
 
@@ -86,9 +88,16 @@ class Upkeep:
             for replica, asked, at in zip(some, before, found, strict=True):
                 await self._care_for(replica, _follow(replica, asked, at))
 
-    async def _recount(self) -> None:
-        for replica in self._open_rooms():
-            await self._care_for(replica, replica.presence.recount())
+    async def _care_for_all(self, care: Care) -> None:
+        """Do something for all rooms, for some at the same time; fails when one does."""
+        replicas = self._open_rooms()
+        for first in range(0, len(replicas), LOOKED_AFTER_AT_ONCE):
+            some = replicas[first : first + LOOKED_AFTER_AT_ONCE]
+            caring = [ensureDeferred(self._care_for(one, care(one))) for one in some]
+            try:
+                await gatherResults(caring, consumeErrors=True)
+            except FirstError as error:
+                error.subFailure.raiseException()
 
     async def _care_for(self, replica: Replica, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Do something for a room; one that is damaged must not stop the care of the rest."""
