@@ -9,8 +9,25 @@ NPM := ./tests/in-frontend
 
 .PHONY: run test lint check clean
 
-run: $(VENV)/.installed
+run: $(VENV)/.installed page
 	$(BIN)/twistd --nodaemon --pidfile= chordme --demo
+
+# The demo's page, built into the package: again when something of it has changed, and only where
+# there is npm. Without it the daemon says that it has none.
+PAGE      := chordme_daemon/page/index.html
+PAGE_FROM := frontend/vite.config.ts frontend/scripts/finishDemo.js \
+	$(shell find frontend/demo frontend/src -type f)
+
+.PHONY: page
+page:
+	@if ! command -v npm >/dev/null; then \
+		echo "!! The demo's page was not built: npm is missing (apt-get install npm)." >&2; \
+	elif ! $(MAKE) --no-print-directory $(PAGE); then \
+		echo "!! The demo's page was not built; it needs Node.js 20.19 or later." >&2; \
+	fi
+
+$(PAGE): frontend/node_modules/.installed $(PAGE_FROM)
+	npm --prefix frontend run --silent demo
 
 test: lint check
 
@@ -71,4 +88,4 @@ npm-packages: debian-packages
 	touch $@
 
 clean:
-	rm -rf $(VENV) tests/journeys/node_modules frontend/node_modules build dist *.egg-info
+	rm -rf $(VENV) chordme_daemon/page tests/journeys/node_modules frontend/node_modules build dist *.egg-info

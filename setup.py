@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
     entry_points={"console_scripts": ["chordme-daemon = chordme_daemon.cli:main"]},
-    package_data={"chordme_daemon": ["py.typed"]},
+    package_data={"chordme_daemon": ["py.typed", "page/*", "page/assets/*"]},
     install_requires=[
         "attrs>=23.2",
         "autobahn>=26.10.1",

@@ -38,7 +38,9 @@ The house, and which way its imports point (down; never up, never round)::
         door.py           who may call: by the key, or from this machine
         asked.py          what is asked, looked at before it is believed
     notices.py            where a backend leaves notices on the admin site
-    web.py                the front door: resource trees, health, what demo mode serves
+    web.py                the front door: resource trees, health, addresses
+    demo.py               what there is where it is only tried out: a page, tokens for everybody
+    pages.py              the page, as it was built from frontend/demo into page/
     app/                  what ChordMe means by its events
         notices.py        what a backend says by itself
         emitters.py       what a backend says to clients, by python-socketio's manager

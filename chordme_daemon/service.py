@@ -18,13 +18,12 @@ from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as CommandLine
 from twisted.web.resource import IResource
 
-from chordme_daemon import __version__
+from chordme_daemon import __version__, demo
 from chordme_daemon.admin.calls import Parts, routes
 from chordme_daemon.admin.door import AdminDoor
 from chordme_daemon.admin.openapi import describe
 from chordme_daemon.admin.site import MAX_BODY_BYTES as MAX_SONG_BYTES
 from chordme_daemon.admin.site import Calls
-from chordme_daemon.app.auth import mint
 from chordme_daemon.checks import health_checks
 from chordme_daemon.cluster.journal import JournalError
 from chordme_daemon.config import ConfigError, load
@@ -40,31 +39,13 @@ from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.reports import Reports
 from chordme_daemon.settings import Config, place_of_songs
 from chordme_daemon.statsd import Lines, StatsD
-from chordme_daemon.web import (
-    Folder,
-    basic_health,
-    demo_token,
-    health,
-    json,
-    text,
-)
+from chordme_daemon.web import Folder, basic_health, health, json
 from chordme_daemon.workers import Place, Workers, config_of
 
 # SIGTERM ends the process within this time, whatever hangs.
 STOP_WITHIN_S: Final = 9
 # What clients have to hear the goodbye and leave.
 GOODBYE_WITHIN_S: Final = 3.0
-DEMO_TOKEN_S: Final = 24 * 3600
-
-DEMO: Final = """\
-ChordMe's real-time server, in demo mode: on this machine only, with a secret made for this run.
-
-Try next:
-  curl http://localhost:{port}/api/v1/health
-  curl 'http://localhost:{port}/demo/token?user=ada'
-  curl 'http://localhost:{port}/socket.io/?EIO=4&transport=polling'
-The README shows a first session in six lines of socket.io-client.
-"""
 
 
 class Options(CommandLine):
@@ -214,7 +195,7 @@ class Daemon(Logged):
             )
         if self.config.demo and sys.__stdout__ is not None:
             # Past the log: this is for pasting.
-            sys.__stdout__.write(self._demo_text())
+            sys.__stdout__.write(demo.greeting(self._addresses[0].port))
             sys.__stdout__.flush()
 
     def _begin(self) -> None:
@@ -255,12 +236,8 @@ class Daemon(Logged):
             "socket.io": EngineResource(self.floors.engine, self.floors.websockets, door),
         }
         if self.config.demo:
-            children["demo"] = Folder({"token": demo_token(self._demo_token)})
-            children[""] = text(self._demo_text)
+            children |= demo.children(self.config.auth.secret, lambda: self._addresses[0].port)
         return Folder(children)
-
-    def _demo_text(self) -> str:
-        return DEMO.format(port=self._addresses[0].port)
 
     def _peer_door(self) -> Folder:
         """For the other daemons: only sessions that are here, and nothing is passed on."""
@@ -318,11 +295,6 @@ class Daemon(Logged):
 
     def _admit(self, address: str) -> "float | Deferred[float]":
         return self.floors.admission.admit(address)
-
-    def _demo_token(self, user: str) -> dict[str, object]:
-        now_s = int(time.time())
-        claims = {"user_id": user, "name": user, "iat": now_s, "exp": now_s + DEMO_TOKEN_S}
-        return {"token": mint(claims, self.config.auth.secret), **claims}
 
     # Running
 

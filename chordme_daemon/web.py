@@ -1,4 +1,4 @@
-"""The front door: resource trees, health, and what demo mode serves."""
+"""The front door: resource trees, health, and whose address is believed."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -159,20 +159,6 @@ def _timed(check: Callable[[], Check]) -> dict[str, Any]:
         "response_time_ms": round((time.perf_counter() - began_s) * 1000, 3),
         "details": result.details,
     }
-
-
-def demo_token(mint: Callable[[str], dict[str, object]]) -> Leaf:
-    """`/demo/token?user=NAME`: a token for whoever one says that one is."""
-
-    def tell(request: Request) -> tuple[int, object]:
-        names = request.args.get(b"user", [])
-        name = names[0].decode(errors="replace").strip() if len(names) == 1 else ""
-        if not name or len(name) > 80 or not name.isprintable():
-            message = "Say who you are: /demo/token?user=NAME, at most 80 characters"
-            return 400, {"status": "error", "error": {"message": message}}
-        return 200, mint(name)
-
-    return json(tell)
 
 
 def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:

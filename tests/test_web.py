@@ -159,47 +159,6 @@ def test_a_check_that_fails_is_unhealthy() -> None:
     assert answer.json["checks"]["disk"]["details"] == {"error": "OSError"}
 
 
-# The demo's tokens
-
-
-def demo(path: str) -> Answer:
-    root = Folder({"token": web.demo_token(lambda user: {"token": "t", "user_id": user})})
-    return request(root, path)
-
-
-@pytest.mark.parametrize(
-    ("query", "name"),
-    [
-        ("ada", "ada"),
-        ("Ada%20Lovelace", "Ada Lovelace"),
-        ("%20ada+", "ada"),
-        ("%C3%A9va", "éva"),
-        ("x" * 80, "x" * 80),
-        ("ada&other=1", "ada"),
-    ],
-)
-def test_a_demo_token_is_for_whoever_one_says_that_one_is(query: str, name: str) -> None:
-    answer = demo(f"/token?user={query}")
-    assert (answer.status, answer.json) == (200, {"token": "t", "user_id": name})
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("", "?", "?user", "?user=", "?user=%20", "?user=a&user=b", "?name=ada"),
-        *("?user=a%0Ab", "?user=a%00", "?user=%E2%80%AEa", "?user=" + "x" * 81),
-    ],
-)
-def test_a_demo_token_for_nobody_is_refused_with_advice(query: str) -> None:
-    answer = demo("/token" + query)
-    assert answer.status == 400
-    assert "/demo/token?user=NAME" in answer.json["error"]["message"]
-
-
-def test_a_name_that_is_not_utf_8_is_taken_as_far_as_it_can_be_read() -> None:
-    assert demo("/token?user=%FFa").json["user_id"] == "\ufffda"
-
-
 # Addresses
 
 PROXIES = ("10.0.0.0/8", "127.0.0.1/32", "fd00::/8")

@@ -1,0 +1,116 @@
+import type { EditorView } from '@codemirror/view';
+import { lazy, Suspense, useState } from 'react';
+import { ConnectionStatusIndicator } from '../src/components/ConnectionStatusIndicator';
+import type { UserId } from '../src/types';
+import { Avatars } from './Avatars';
+import { Chat } from './Chat';
+import { reveal } from './Editor';
+import { Icon, Mark, type IconName } from './icons';
+import { InviteMenu } from './InviteMenu';
+import { useNames } from './people';
+import { PersonMenu } from './PersonMenu';
+import { useDemoSong, useOnline, usePerson, useSongId } from './useDemo';
+import { WritePane } from './WritePane';
+
+const SheetPane = lazy(() => import('./SheetPane'));
+
+type View = 'write' | 'sheet' | 'chat';
+const VIEWS: readonly { view: View; label: string; icon: IconName }[] = [
+  { view: 'write', label: 'Write', icon: 'pen' },
+  { view: 'sheet', label: 'Sheet', icon: 'sheet' },
+  { view: 'chat', label: 'Chat', icon: 'chat' },
+];
+
+export function App() {
+  const [person, become] = usePerson();
+  const online = useOnline(person);
+  const songId = useSongId();
+  const document = useDemoSong(songId);
+  const nameOf = useNames(document.participants);
+  const [editor, setEditor] = useState<EditorView | null>(null);
+  const [view, setView] = useState<View>('write');
+  const [isChatOpen, setChatOpen] = useState(true);
+  const find = (userId: UserId) => {
+    const cursor = document.cursors.find((one) => one.userId === userId);
+    if (editor && cursor?.offset != null) {
+      reveal(editor, cursor.offset);
+    }
+  };
+  return (
+    <div
+      className="page"
+      data-view={view}
+      data-chat={isChatOpen}
+      data-testid="page"
+      data-state={document.state}
+    >
+      <header className="bar">
+        <a className="brand" href="." aria-label="ChordMe, the first song">
+          <Mark />
+          <span className="wide">ChordMe</span>
+        </a>
+        <ConnectionStatusIndicator showDetails className="status" />
+        <button
+          type="button"
+          className="button offline"
+          aria-pressed={!online.isOnline}
+          title={online.isOnline ? 'Try it without a connection' : 'Connect again'}
+          onClick={online.toggle}
+        >
+          <Icon name={online.isOnline ? 'offline' : 'online'} />
+          <span className="wide">{online.isOnline ? 'Go offline' : 'Go online'}</span>
+        </button>
+        <span className="spring" />
+        <Avatars participants={document.participants} self={person.id} onFind={find} />
+        <PersonMenu person={person} become={become} />
+        <InviteMenu songId={songId} />
+      </header>
+      <main className="panes">
+        <WritePane
+          document={document}
+          isOnline={online.isOnline}
+          view={editor}
+          onView={setEditor}
+        />
+        <Suspense fallback={<section className="pane sheet-pane" aria-busy="true" />}>
+          <SheetPane text={document.text} />
+        </Suspense>
+        <Chat
+          document={document}
+          nameOf={nameOf}
+          self={person.id}
+          onClose={() => {
+            setChatOpen(false);
+          }}
+        />
+      </main>
+      {!isChatOpen && (
+        <button
+          type="button"
+          className="button chat-open"
+          onClick={() => {
+            setChatOpen(true);
+          }}
+        >
+          <Icon name="chat" />
+          Chat
+        </button>
+      )}
+      <nav className="views" aria-label="Views">
+        {VIEWS.map(({ view: one, label, icon }) => (
+          <button
+            key={one}
+            type="button"
+            aria-current={one === view ? 'page' : undefined}
+            onClick={() => {
+              setView(one);
+            }}
+          >
+            <Icon name={icon} />
+            {label}
+          </button>
+        ))}
+      </nav>
+    </div>
+  );
+}
