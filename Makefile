@@ -43,10 +43,11 @@ check: $(VENV)/.installed-dev debian-packages npm-packages
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
 	PYTHON_BIN=$(abspath $(BIN)) $(NPM) test
 
-# The faults of the cluster at length, with three seeds: some ten minutes.
+# The faults of the cluster, with three seeds, and of the journal, at length: a quarter of an hour.
 .PHONY: soak
 soak: $(VENV)/.installed-dev debian-packages npm-packages
-	CHORDME_SOAK=3 $(BIN)/python -m pytest -q -s tests/journeys/test_cluster_faults.py
+	CHORDME_SOAK=3 $(BIN)/python -m pytest -q -s tests/journeys/test_cluster_faults.py \
+		tests/cluster/test_journal_files.py
 
 # The modules without I/O, clock or dice: every branch of them is tested.
 empty :=

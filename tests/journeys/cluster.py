@@ -1,17 +1,24 @@
 """Several real daemons that act as one."""
 
 import re
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.journeys.daemon import ALARM, Daemon, free_port, http_request
+from tests.journeys.daemon import ALARM, Daemon, free_port, http_request, wait_until
 from tests.journeys.redis_server import RedisServer
 from tests.journeys.tcp_proxy import TcpProxy
 
 UNLIMITED = {f"limits.{name}": 0 for name in ("connections", "messages", "operations", "joins")}
 ALERT = {"heartbeat.ping_interval": 2, "heartbeat.ping_timeout": 3}
+
+
+def _info(redis: RedisServer) -> bytes:
+    info = redis.command("INFO", "replication")
+    assert isinstance(info, bytes)
+    return info
 
 
 class Cluster:
@@ -54,6 +61,22 @@ class Cluster:
     def urls(self) -> list[str]:
         """Where clients find the instances."""
         return [instance.url for instance in self.instances]
+
+    def fail_over(self, behind_s: float) -> None:
+        """Have a new Redis take the place of this one, which lacks what came in the last moment.
+
+        The old one lives on, as its replica, and keeps the connections that it has.
+        """
+        old, new = self.redis, self._stack.enter_context(RedisServer(self._directory))
+        old.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        new.command("REPLICAOF", "127.0.0.1", old.port)
+        wait_until(lambda: b"master_link_status:up" in _info(new), "the replication")
+        new.command("REPLICAOF", "NO", "ONE")
+        time.sleep(behind_s)
+        for proxy in self.proxies:
+            proxy.target_port = new.port
+        old.command("REPLICAOF", "127.0.0.1", new.port)
+        self.redis = new
 
     def restart(self, number: int) -> None:
         """Start an instance that was killed, at the same port."""

@@ -11,7 +11,8 @@ import pytest
 
 from tests.journeys.cluster import Cluster
 from tests.journeys.conftest import _missing
-from tests.journeys.faults import FAULTS, FURTHER_FAULTS, Fault, Load, header, run
+from tests.journeys.faults import FAULTS, FURTHER_FAULTS, Fault
+from tests.journeys.trial import Load, header, run
 
 pytestmark = pytest.mark.journey
 
