@@ -22,6 +22,7 @@ setup(
     packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
     entry_points={"console_scripts": ["chordme-daemon = chordme_daemon.cli:main"]},
     package_data={"chordme_daemon": ["py.typed", "page/*", "page/assets/*"]},
+    data_files=[("share/man/man1", ["docs/chordme-daemon.1"])],
     install_requires=[
         "attrs>=23.2",
         "autobahn>=26.10.1",

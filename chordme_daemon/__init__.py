@@ -14,6 +14,9 @@ The house, and which way its imports point (down; never up, never round)::
         machine.py        what of that is seen on this machine
         network.py        ... on its ports, in its certificates, at its Redis
         visit.py          ... and as a browser would, from outside
+        completion.py     `completion`: for the shells
+        manual.py         `manual`: for `man`
+        outline.py        what both are made of
         finding.py        what was found, and what is to be done about it
         load.py           `load`: clients that talk to each other
         visitor.py        one of them

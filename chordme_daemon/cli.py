@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chordme_daemon import __version__
 from chordme_daemon.cluster.journal import JournalError
-from chordme_daemon.commands import configuration, doctor, load, songs
+from chordme_daemon.commands import completion, configuration, doctor, load, manual, songs
 from chordme_daemon.commands.command import Problem
 from chordme_daemon.config import ConfigError
 
@@ -26,6 +26,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chordme-daemon", description=__doc__)
     parser.add_argument("--version", action="version", version=f"chordme-daemon {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (songs, configuration, doctor, load):
+    for module in (songs, configuration, doctor, load, completion, manual):
         module.add(commands)
     return parser

@@ -4,13 +4,15 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from chordme_daemon.config import load
 from chordme_daemon.settings import Config
 
 # What takes up commands: argparse has no public name for it.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# How the help calls a setting and its value.
+SETTING: Final = "SECTION.KEY=VALUE"
 
 
 class Problem(Exception):
@@ -19,14 +21,16 @@ class Problem(Exception):
 
 def configurable(parser: argparse.ArgumentParser) -> None:
     """Give a command the options that say which configuration is meant."""
-    parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="see etc/chordme.ini")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="the file with the settings"
+    )
     parser.add_argument(
         "-s",
         "--set",
-        metavar="SECTION.KEY=VALUE",
+        metavar=SETTING,
         action="append",
         default=[],
-        help="one setting; may be given again and again",
+        help="one setting, whatever the file says; may be given again and again",
     )
 
 

@@ -32,7 +32,12 @@ def add(commands: Commands) -> None:
     token.add_argument("user", metavar="USER", help="a whole number is one, as ChordMe has them")
     token.add_argument("--name", help="how the others see the user")
     token.add_argument(
-        "--for", dest="good_for_s", metavar="SECONDS", type=int, default=DAY_S, help="a day"
+        "--for",
+        dest="good_for_s",
+        metavar="SECONDS",
+        type=int,
+        default=DAY_S,
+        help="how long it is good (86400: a day)",
     )
     token.add_argument(
         "--room",

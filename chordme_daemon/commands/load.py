@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -38,14 +39,31 @@ def add(commands: Commands) -> None:
     """Add the command to the command line."""
     load = commands.add_parser("load", help="put a load on a daemon, and measure what it does")
     load.add_argument("url", metavar="URL", help="where browsers reach it: http://127.0.0.1:5000")
-    load.add_argument("--clients", type=int, default=50, help="how many (50)")
-    load.add_argument("--room-size", type=int, default=10, help="how many in each room (10)")
-    load.add_argument(
-        "--rate", type=float, default=0.5, help="messages a second of each client (0.5)"
-    )
-    load.add_argument("--seconds", type=float, default=20, help="for how long (20)")
+    for name, kind, default, sentence in (
+        ("clients", int, 50, "how many there are"),
+        ("room-size", int, 10, "how many are in each room"),
+        ("rate", float, 0.5, "messages a second of each client"),
+        ("seconds", float, 20, "for how long they talk"),
+    ):
+        load.add_argument(
+            f"--{name}",
+            metavar="N",
+            type=_positive(kind),
+            default=default,
+            help=f"{sentence} ({default})",
+        )
     load.add_argument("--json", type=Path, metavar="FILE", help="write a report")
     configured(load, _load)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        with suppress(ValueError):
+            if 0 < (value := kind(text)) < 1_000_000:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r}: expected more than 0")
+
+    return parse
 
 
 def _load(config: Config, options: argparse.Namespace) -> int:
@@ -126,7 +144,7 @@ class Crowd:
             **({"aud": self._auth.audience} if self._auth.audience else {}),
         }
         visitor = Visitor(self._parts.netloc, mint(claims, self._auth.secret), self._hear)
-        self._rooms[visitor] = f"load-{number // max(self._options.room_size, 1)}"
+        self._rooms[visitor] = f"load-{number // self._options.room_size}"
         connecting: Deferred[Any] = connectProtocol(endpoint, visitor)
         connecting.addErrback(lambda failure: self._fail(type(failure.value).__name__))
 

@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
     export.add_argument("--history", action="store_true", help="print its edits instead, as JSON")
     replace = commands.add_parser("import", help="make a text the song, as one edit")
     for command, do in ((export, _export), (replace, _import)):
-        command.add_argument("room", metavar="ROOM", type=_room_id)
+        command.add_argument("room", metavar="ROOM", type=_room_id, help="the song")
         configured(command, do)
     replace.add_argument("file", metavar="FILE", help="a file of UTF-8 text; - is the input")
     replace.add_argument("--create", action="store_true", help="make the store if there is none")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from tests.journeys.daemon import ROOT, environment
+from tests.journeys.daemon import ROOT, SECRET, environment
 
 # What the console script does, which is not there where the package is not installed.
 SCRIPT = "from chordme_daemon.cli import main; raise SystemExit(main())"
@@ -27,6 +27,19 @@ class Said:
         [line] = self.errors.splitlines()
         assert line.startswith("chordme-daemon: "), line
         return line.removeprefix("chordme-daemon: ")
+
+
+def call(*arguments: str, **variables: str) -> Said:
+    """Call `chordme-daemon` with a secret and further variables in the environment."""
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        cwd=ROOT,
+        env=environment(**{"CHORDME_AUTH_SECRET": SECRET, **variables}),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return Said(ended.returncode, ended.stdout, ended.stderr.decode())
 
 
 def operate(

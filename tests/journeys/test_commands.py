@@ -1,7 +1,5 @@
 """`chordme-daemon`: tokens, configurations, and a load."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import orjson
@@ -9,23 +7,10 @@ import pytest
 
 from tests.journeys.clients import WEBSOCKET, ClientProgram
 from tests.journeys.conftest import StartDaemon
-from tests.journeys.daemon import ROOT, SECRET, environment
-from tests.journeys.operators import SCRIPT, Said
+from tests.journeys.daemon import ROOT
+from tests.journeys.operators import call as command
 
 pytestmark = pytest.mark.journey
-
-
-def command(*arguments: str, **variables: str) -> Said:
-    """Call `chordme-daemon`."""
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments],
-        cwd=ROOT,
-        env=environment(**{"CHORDME_AUTH_SECRET": SECRET, **variables}),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    return Said(ended.returncode, ended.stdout, ended.stderr.decode())
 
 
 # token
