@@ -10,6 +10,12 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (HERE / "chordme_daemon/__init__.py").read_text(), re.MULTILINE
 )
 assert VERSION, "chordme_daemon/__init__.py carries the version"
+# Units, proxies, alerts: for who installs the package without a clone.
+EXAMPLES: dict[str, list[str]] = {}
+for path in sorted(HERE.glob("etc/**/*")):
+    if path.is_file():
+        name = path.relative_to(HERE)
+        EXAMPLES.setdefault(str(name.parent.relative_to("etc")), []).append(str(name))
 
 setup(
     name="chordme-daemon",
@@ -22,7 +28,10 @@ setup(
     packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
     entry_points={"console_scripts": ["chordme-daemon = chordme_daemon.cli:main"]},
     package_data={"chordme_daemon": ["py.typed", "page/*", "page/assets/*"]},
-    data_files=[("share/man/man1", ["docs/chordme-daemon.1"])],
+    data_files=[
+        ("share/man/man1", ["docs/chordme-daemon.1"]),
+        *((f"share/chordme-daemon/{folder}", files) for folder, files in EXAMPLES.items()),
+    ],
     install_requires=[
         "attrs>=23.2",
         "autobahn>=26.10.1",
@@ -49,6 +58,7 @@ setup(
             "pyyaml>=6.0",
             "redis>=5.0",
             "schemathesis>=4.0",
+            "setuptools>=70.1",
             "websocket-client>=1.7",
         ],
         "benchmarks": [
@@ -67,7 +77,6 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Framework :: Twisted",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

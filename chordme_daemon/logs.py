@@ -6,7 +6,8 @@
 - Strings are cut, and fields that are not plain values are left out.
 - The same line is written once a second, with how often it was held back: a flood of connections
   is not a flood of lines.
-- Autobahn warns for each connection that fails; it is heard from `error` up, or when debugging.
+- Autobahn warns for each connection that fails; it is heard from `error` up, or when debugging. So
+  is Twisted's complaint that it may not write beside its plugins.
 """
 
 import re
@@ -74,7 +75,7 @@ def observer(
     write = _LineObserver(_json_line if format == "json" else _text_line, stream, now)
     predicates = [LogLevelFilterPredicate(LogLevel.levelWithName(level))]
     if level != "debug":
-        predicates.insert(0, _not_autobahn_below_error)
+        predicates[:0] = [_not_autobahn_below_error, _not_the_plugin_cache]
     return FilteringLogObserver(write, predicates)
 
 
@@ -111,6 +112,13 @@ def _not_autobahn_below_error(event: LogEvent) -> Any:
     below = event.get("log_level", LogLevel.info) < LogLevel.error
     theirs = str(event.get("log_namespace", "")).startswith("autobahn")
     return PredicateResult.no if theirs and below else PredicateResult.maybe
+
+
+@provider(ILogFilterPredicate)
+def _not_the_plugin_cache(event: LogEvent) -> Any:
+    # Where nothing may be written, Twisted looks for plugins anew at each start; `doctor` knows.
+    is_it = str(event.get("format", "")).startswith("Unable to write to plugin cache")
+    return PredicateResult.no if is_it else PredicateResult.maybe
 
 
 def _text_line(event: LogEvent) -> str:
