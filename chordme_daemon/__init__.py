@@ -22,7 +22,10 @@ The house, and which way its imports point (down; never up, never round)::
         visitor.py        one of them
         command.py        what all have in common
     config.py             the configuration: read once, checked once, frozen
+    sources.py            what a file, the environment and the command line say of settings
     settings.py           every setting: its default, its parser, its sentence
+    operating.py          those of who operates it
+    setting.py            what one is
     parsers.py            text in, value out
     relay.py              requests for sessions of other daemons
     proxied.py            connections that a proxy hands on with the PROXY protocol

@@ -8,7 +8,7 @@ from chordme_daemon import __version__
 from chordme_daemon.cluster.journal import JournalError
 from chordme_daemon.commands import completion, configuration, doctor, load, manual, songs
 from chordme_daemon.commands.command import Problem
-from chordme_daemon.config import ConfigError
+from chordme_daemon.sources import ConfigError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

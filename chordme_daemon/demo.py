@@ -24,7 +24,7 @@ ADVICE: Final = (
 )
 
 TEXT: Final = """\
-ChordMe's real-time server, in demo mode: on this machine only, with a secret made for this run.
+ChordMe's real-time server, in demo mode: {reach}, with a secret made for this run.
 
 {page}
 
@@ -34,26 +34,29 @@ Try next:
   curl 'http://localhost:{port}/socket.io/?EIO=4&transport=polling'
 The README shows a first session in six lines of socket.io-client.
 """
+FOR_THIS_MACHINE: Final = "on this machine only"
+FOR_ALL: Final = "for whoever reaches it"
 WITH_A_PAGE: Final = "Open http://localhost:{port} in two windows, and write a song together."
 WITHOUT_ONE: Final = (
     "There is no page to open: it was not built. `make run` does it, where there is npm."
 )
 
 
-def children(secret: bytes, port: Callable[[], int]) -> dict[str, IResource]:
+def children(secret: bytes, greet: Callable[[], str]) -> dict[str, IResource]:
     """What a demo has at its front door; its tokens are signed with `secret`."""
     files = pages.read()
     page = pages.page(files, lambda: secrets.token_urlsafe(16))
     return {
-        "": page or text(lambda: greeting(port())),
+        "": page or text(greet),
         "demo": Folder({"token": tokens(secret, time.time), pages.ASSETS: pages.assets(files)}),
     }
 
 
-def greeting(port: int) -> str:
+def greeting(port: int, anywhere: bool) -> str:
     """What to try, for pasting."""
+    reach = FOR_ALL if anywhere else FOR_THIS_MACHINE
     page = WITH_A_PAGE if pages.is_built() else WITHOUT_ONE
-    return TEXT.format(page=page.format(port=port), port=port)
+    return TEXT.format(reach=reach, page=page.format(port=port), port=port)
 
 
 def tokens(secret: bytes, wall_s: Callable[[], float]) -> Leaf:

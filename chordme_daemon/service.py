@@ -26,7 +26,7 @@ from chordme_daemon.admin.site import MAX_BODY_BYTES as MAX_SONG_BYTES
 from chordme_daemon.admin.site import Calls
 from chordme_daemon.checks import health_checks
 from chordme_daemon.cluster.journal import JournalError
-from chordme_daemon.config import ConfigError, load
+from chordme_daemon.config import load
 from chordme_daemon.engineio.polling import Door, EngineResource
 from chordme_daemon.files import raise_limit
 from chordme_daemon.floors import Floors
@@ -38,6 +38,7 @@ from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.reports import Reports
 from chordme_daemon.settings import Config, place_of_songs
+from chordme_daemon.sources import ConfigError
 from chordme_daemon.statsd import Lines, StatsD
 from chordme_daemon.web import Folder, basic_health, health, json
 from chordme_daemon.workers import Place, Workers, config_of
@@ -193,9 +194,9 @@ class Daemon(Logged):
                 "To change it: [auth] default_permission = none",
                 permission=self.config.auth.default_permission,
             )
-        if self.config.demo and sys.__stdout__ is not None:
+        if self.config.demo.enabled and sys.__stdout__ is not None:
             # Past the log: this is for pasting.
-            sys.__stdout__.write(demo.greeting(self._addresses[0].port))
+            sys.__stdout__.write(self._greeting())
             sys.__stdout__.flush()
 
     def _begin(self) -> None:
@@ -235,9 +236,12 @@ class Daemon(Logged):
             "api": basic_health(),
             "socket.io": EngineResource(self.floors.engine, self.floors.websockets, door),
         }
-        if self.config.demo:
-            children |= demo.children(self.config.auth.secret, lambda: self._addresses[0].port)
+        if self.config.demo.enabled:
+            children |= demo.children(self.config.auth.secret, self._greeting)
         return Folder(children)
+
+    def _greeting(self) -> str:
+        return demo.greeting(self._addresses[0].port, self.config.demo.anywhere)
 
     def _peer_door(self) -> Folder:
         """For the other daemons: only sessions that are here, and nothing is passed on."""

@@ -6,10 +6,9 @@ sentence for the operator.
 
 # ruff: noqa: RUF009 - what looks like a call in a default makes an attrs field.
 
-import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -17,14 +16,10 @@ from chordme_daemon import parsers
 from chordme_daemon.app.keyring import Key
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.address import RedisAddress
+from chordme_daemon.operating import Admin, Demo, Log, Metrics, Proxy
+from chordme_daemon.setting import setting
 
 DEFAULT_STORE: Final = "sqlite:chordme.sqlite3"
-
-
-def _row(default: str, parse: Callable[[str], object], sentence: str, hidden: bool = False) -> Any:
-    """One row of the table; what is hidden is never shown."""
-    row = {"default": default, "parse": parse, "sentence": sentence}
-    return attrs.field(repr=not hidden, metadata=row)
 
 
 def store_path(url: str, environ: Mapping[str, str]) -> str:
@@ -53,28 +48,28 @@ _wait = parsers.seconds(0.1, 3600)
 class Server:
     """Where it listens, and to whom."""
 
-    listen: tuple[str, ...] = _row(
+    listen: tuple[str, ...] = setting(
         "tcp:5000",
         parsers.endpoints,
         "Where clients connect: Twisted endpoints, separated by spaces.",
     )
-    admin: str = _row(
+    admin: str = setting(
         "tcp:5001:interface=127.0.0.1",
         parsers.endpoint_or_none,
         "The endpoint of the separate health and metrics site; empty for none.",
     )
-    origins: tuple[str, ...] = _row(
+    origins: tuple[str, ...] = setting(
         "",
         parsers.origins,
         "Origins whose pages may connect, such as https://chordme.example; empty for the server's "
         "own only, * for any.",
     )
-    max_connections: int = _row(
+    max_connections: int = setting(
         "10000",
         parsers.whole(1, 1_000_000),
         "The most clients at one time; fewer, where the system permits fewer open files.",
     )
-    workers: int = _row(
+    workers: int = setting(
         "1",
         parsers.whole(1, 256),
         "How many processes share these ports, each a daemon of its own, joined by the Redis of "
@@ -86,12 +81,12 @@ class Server:
 class Heartbeat:
     """How long silence may last."""
 
-    ping_interval_s: float = _row("25", _wait, "Seconds from one ping to the next.")
-    ping_timeout_s: float = _row("60", _wait, "Seconds that a client has to answer a ping.")
-    connect_timeout_s: float = _row(
+    ping_interval_s: float = setting("25", _wait, "Seconds from one ping to the next.")
+    ping_timeout_s: float = setting("60", _wait, "Seconds that a client has to answer a ping.")
+    connect_timeout_s: float = setting(
         "10", _wait, "Seconds that a new client has to connect to a namespace."
     )
-    upgrade_timeout_s: float = _row(
+    upgrade_timeout_s: float = setting(
         "10", _wait, "Seconds that the change from polling to WebSocket may take."
     )
 
@@ -100,69 +95,69 @@ class Heartbeat:
 class Auth:
     """Whose tokens are good, and for what."""
 
-    secret: bytes = _row(
+    secret: bytes = setting(
         "",
         parsers.secret,
         "The key that tokens are signed with, as ChordMe has it: at least 32 random bytes. "
         f"(Make one: {parsers.HOW_TO_MAKE_ONE})",
         hidden=True,
     )
-    secret_file: str = _row(
+    secret_file: str = setting(
         "",
         parsers.line,
         "A file that holds the secret, instead of it; one newline at its end is ignored.",
     )
-    previous_secret: bytes = _row(
+    previous_secret: bytes = setting(
         "",
         parsers.secret,
         "The secret before, whose tokens are still good; empty for none.",
         hidden=True,
     )
-    previous_until_s: float | None = _row(
+    previous_until_s: float | None = setting(
         "",
         parsers.instant,
         "The time from which on they are refused, such as 2026-12-31T18:00:00Z (in UTC, if it does "
         "not say), or in seconds since the epoch; empty for none.",
     )
-    key_files: tuple[Key, ...] = _row(
+    key_files: tuple[Key, ...] = setting(
         "",
         parsers.public_keys,
         "PEM files of public keys that tokens are signed with, instead of a secret, separated by "
         "spaces. Each is for tokens whose kid is the file's name without its ending; KID:PATH "
         "names another.",
     )
-    jwks_url: str = _row(
+    jwks_url: str = setting(
         "",
         parsers.url,
         "Where such keys are published as a JSON Web Key Set, instead of a secret or files: "
         "https://, with a certificate that is verified.",
     )
-    jwks_ca: str = _row(
+    jwks_ca: str = setting(
         "",
         parsers.line,
         "A PEM file of the authorities that may vouch for that server; empty for those that the "
         "system trusts.",
     )
-    algorithms: tuple[str, ...] = _row(
+    algorithms: tuple[str, ...] = setting(
         "HS256",
         parsers.algorithms,
         "How tokens may be signed: with a secret, one or several of HS256, HS384, HS512; with "
         "public keys, RS256 and ES256, which are both allowed then if nothing is set.",
     )
-    user_claim: str = _row(
+    user_claim: str = setting(
         "user_id", parsers.claim, "The claim that says whose a token is: user_id, or sub."
     )
-    issuer: str = _row("", parsers.line, "The iss that a token must have; empty for any.")
-    audience: str = _row("", parsers.line, "The aud that a token must have; empty for none.")
-    leeway_s: float = _row(
+    issuer: str = setting("", parsers.line, "The iss that a token must have; empty for any.")
+    audience: str = setting("", parsers.line, "The aud that a token must have; empty for none.")
+    leeway_s: float = setting(
         "5", parsers.seconds(0, 300), "Seconds that the signer's clock may be off."
     )
-    default_permission: str = _row(
+    default_permission: str = setting(
         "edit",
         parsers.one_of("none", "read", "edit", "admin"),
         "What a user whose token has no rooms claim may do in any room: none, read, edit, admin.",
     )
-    authenticate_within_s: float = _row(
+    authenticate_within_s: float = setting(
         "30", _wait, "Seconds that a connection may stay without a valid token."
     )
 
@@ -171,48 +166,50 @@ class Auth:
 class Limits:
     """How much a client may ask for."""
 
-    connections: Rate = _row(
+    connections: Rate = setting(
         "10/60", parsers.rate, "New connections of one IP address: count/seconds, 0 for no limit."
     )
-    messages: Rate = _row(
+    messages: Rate = setting(
         "60/60", parsers.rate, "Messages of one user: count/seconds, 0 for no limit."
     )
-    operations: Rate = _row(
+    operations: Rate = setting(
         "60/60", parsers.rate, "Operations of one user: count/seconds, 0 for no limit."
     )
-    cursors: Rate = _row(
+    cursors: Rate = setting(
         "60/60", parsers.rate, "Cursor updates of one user: count/seconds, 0 for no limit."
     )
-    joins: Rate = _row("60/60", parsers.rate, "Joins of one user: count/seconds, 0 for no limit.")
-    refund_authenticated: bool = _row(
+    joins: Rate = setting(
+        "60/60", parsers.rate, "Joins of one user: count/seconds, 0 for no limit."
+    )
+    refund_authenticated: bool = setting(
         "no",
         parsers.flag,
         "Whether a connection that says who it is (by a valid token) does not count against its IP "
         "address any more: for venues where many share one. yes or no.",
     )
-    connections_per_address: int = _row(
+    connections_per_address: int = setting(
         "0",
         parsers.whole(0, 1_000_000),
         "The most connections of one IP address (IPv6: of one /64) at one time, on this instance; "
         "0 for no limit.",
     )
-    connections_per_user: int = _row(
+    connections_per_user: int = setting(
         "0",
         parsers.whole(0, 100_000),
         "The most connections of one user at one time, on this instance; 0 for no limit.",
     )
-    event_bytes: int = _row(
+    event_bytes: int = setting(
         "10240", parsers.whole(256, 1 << 24), "The most bytes of one event, as UTF-8 in its packet."
     )
-    message_bytes: int = _row(
+    message_bytes: int = setting(
         "65536",
         parsers.whole(256, 1 << 24),
         "The most bytes of one WebSocket message or POST body, announced as maxPayload.",
     )
-    rooms_per_connection: int = _row("16", _rooms, "The most rooms that one connection is in.")
-    rooms_per_user: int = _row("64", _rooms, "The most rooms that one user is in.")
-    members_per_room: int = _row("50", _rooms, "The most users in one room.")
-    send_buffer_bytes: int = _row(
+    rooms_per_connection: int = setting("16", _rooms, "The most rooms that one connection is in.")
+    rooms_per_user: int = setting("64", _rooms, "The most rooms that one user is in.")
+    members_per_room: int = setting("50", _rooms, "The most users in one room.")
+    send_buffer_bytes: int = setting(
         "1048576",
         parsers.whole(65_536, 1 << 30),
         "Unsent bytes at which a slow client is disconnected.",
@@ -223,7 +220,7 @@ class Limits:
 class Store:
     """Where songs are kept."""
 
-    url: str = _row(
+    url: str = setting(
         "",
         parsers.store,
         f"Where songs are kept: sqlite:PATH, a file (a relative PATH is in $STATE_DIRECTORY, else "
@@ -232,7 +229,7 @@ class Store:
         "copies of the songs that it served, for a Redis that has lost them.",
         hidden=True,
     )
-    synchronous: str = _row(
+    synchronous: str = setting(
         "full",
         parsers.one_of("full", "normal"),
         "What an acknowledged edit survives: full, every crash and power cut; normal, every crash "
@@ -245,7 +242,7 @@ class Store:
 class Cluster:
     """What joins several instances."""
 
-    redis_url: RedisAddress | None = _row(
+    redis_url: RedisAddress | None = setting(
         "",
         parsers.redis,
         "The Redis that joins instances, and keeps the songs of all: redis://HOST:PORT/DATABASE, "
@@ -253,34 +250,34 @@ class Cluster:
         "instance alone.",
         hidden=True,
     )
-    redis_ca: str = _row(
+    redis_ca: str = setting(
         "",
         parsers.line,
         "A PEM file of the authorities that may vouch for a rediss:// server; empty for those that "
         "the system trusts.",
     )
-    prefix: str = _row(
+    prefix: str = setting(
         "chordme:", parsers.prefix, "What the keys and channels in Redis begin with."
     )
-    peer_listen: str = _row(
+    peer_listen: str = setting(
         "",
         parsers.plain_endpoint_or_none,
         "The endpoint for the other instances, in a network of their own, such as "
         "tcp:5002:interface=10.0.0.1: with it, any instance serves any client, and a load balancer "
         "needs no sticky sessions. Empty for none.",
     )
-    peer_address: str = _row(
+    peer_address: str = setting(
         "",
         parsers.host_and_port,
         "HOST:PORT at which the others reach peer_listen; empty for its interface and port.",
     )
-    emitters: tuple[str, ...] = _row(
+    emitters: tuple[str, ...] = setting(
         "",
         parsers.channels,
         "Channels of Redis in which a Flask-SocketIO or python-socketio backend may speak to "
         "clients: flask-socketio, or socketio, as its message_queue or manager has it.",
     )
-    emitters_may: tuple[str, ...] = _row(
+    emitters_may: tuple[str, ...] = setting(
         "emit",
         parsers.some_of("emit", "enter_room", "leave_room", "close_room", "disconnect"),
         "What it may do: any of emit, enter_room, leave_room, close_room, disconnect.",
@@ -291,112 +288,49 @@ class Cluster:
 class Backend:
     """Whose songs these are."""
 
-    url: str = _row(
+    url: str = setting(
         "",
         parsers.origin_or_none,
         "Where ChordMe's backend is, such as https://chordme.example: it is asked who may do what "
         "with a song, and has the songs. Empty for none: then tokens say what is allowed, and "
         "songs are only here.",
     )
-    ca: str = _row(
+    ca: str = setting(
         "",
         parsers.line,
         "A PEM file of the authorities that may vouch for it; empty for those that the system "
         "trusts.",
     )
-    free_rooms: tuple[str, ...] = _row(
+    free_rooms: tuple[str, ...] = setting(
         "",
         parsers.patterns,
         "Rooms that are no songs of the backend, and in which tokens say what is allowed: names "
         "with * for anything, such as lobby-*. Other rooms are refused.",
     )
-    recheck_s: float = _row(
+    recheck_s: float = setting(
         "60", _wait, "Seconds after which it is asked again what somebody in a room may do."
     )
-    service_token: str = _row(
+    service_token: str = setting(
         "",
         parsers.line_or_longer,
         "A token with which songs are saved when nobody who may edit them is here; empty for none.",
         hidden=True,
     )
-    saves: Rate = _row(
+    saves: Rate = setting(
         "20/300", parsers.rate, "Saves of all songs together: count/seconds, 0 for no limit."
     )
-    save_after_s: float = _row("2", _wait, "Seconds without an edit after which a song is saved.")
-    save_within_s: float = _row(
+    save_after_s: float = setting(
+        "2", _wait, "Seconds without an edit after which a song is saved."
+    )
+    save_within_s: float = setting(
         "30", _wait, "Seconds after the first unsaved edit when it is saved in any case."
     )
-    key: bytes = _row(
+    key: bytes = setting(
         "",
         parsers.secret,
         "The key that the backend's notices are signed with, of at least 32 random bytes; empty: "
         "none are taken.",
         hidden=True,
-    )
-
-
-@attrs.frozen
-class Proxy:
-    """Who may speak for others."""
-
-    trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = _row(
-        "",
-        parsers.networks,
-        "Addresses and networks of the proxies whose X-Forwarded-For is believed.",
-    )
-
-
-@attrs.frozen
-class Admin:
-    """Who may call the admin site, beyond its health and metrics."""
-
-    key: bytes = _row(
-        "",
-        parsers.secret,
-        "The key that calls need, as Authorization: Bearer KEY: at least 32 random characters. "
-        "Empty: calls are only answered on this machine, and need none.",
-        hidden=True,
-    )
-    key_file: str = _row(
-        "",
-        parsers.line,
-        "A file that holds the key, instead of it; one newline at its end is ignored.",
-    )
-
-
-@attrs.frozen
-class Log:
-    """What is logged, and how."""
-
-    level: str = _row(
-        "info",
-        parsers.one_of("debug", "info", "warn", "error"),
-        "The least that is logged: debug, info, warn or error.",
-    )
-    format: str = _row(
-        "text",
-        parsers.one_of("text", "json"),
-        "One event a line: text for people, json for machines.",
-    )
-
-
-@attrs.frozen
-class Metrics:
-    """Who is told of figures, beside those who ask the admin site."""
-
-    statsd: str = _row(
-        "",
-        parsers.host_and_port,
-        "HOST:PORT of a StatsD server that is told of them every ten seconds, by UDP; empty for "
-        "none.",
-    )
-    flavour: str = _row(
-        "statsd",
-        parsers.one_of("statsd", "dogstatsd"),
-        "How it wants them: statsd, with labels as parts of names; dogstatsd, with tags.",
-    )
-    prefix: str = _row(
-        "chordme.", parsers.metric_prefix, "What the names of figures begin with there."
     )
 
 
@@ -415,7 +349,7 @@ class Config:
     admin: Admin
     log: Log
     metrics: Metrics
-    demo: bool
+    demo: Demo
 
     @property
     def store_url(self) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chordme_daemon.config import SETTINGS, ConfigError, load
+from chordme_daemon.config import load
 from chordme_daemon.parsers import HOW_TO_MAKE_ONE
+from chordme_daemon.sources import SETTINGS, ConfigError
 
 SECRET = "8rKq2vXhT0bN5yLzWcUeJ4dGmA7sPf9iQxVnB1tRoE6"
 OTHER_SECRET = "Zt3mWq8LxR5vKcJ1nYbH7uFgD0sPaE4iTzXoB9rVhN2"

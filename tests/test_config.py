@@ -5,8 +5,9 @@ import re
 import pytest
 
 from chordme_daemon.cluster.address import EXPECTED
-from chordme_daemon.config import SETTINGS, VARIABLES, ConfigError, default_ini, load
+from chordme_daemon.config import default_ini, load
 from chordme_daemon.parsers import HOW_TO_MAKE_ONE
+from chordme_daemon.sources import SETTINGS, VARIABLES, ConfigError
 from tests.configuration import (
     ETC,
     KEYED,

@@ -74,7 +74,9 @@ def test_a_token_is_good_for_a_day_and_says_what_one_may(query: str, may: Permis
 
 
 def test_what_to_try_is_said_with_the_port() -> None:
-    said = demo.greeting(5050)
+    said = demo.greeting(5050, anywhere=False)
+    assert "on this machine only" in said
+    assert "for whoever reaches it" in demo.greeting(5050, anywhere=True)
     assert "curl 'http://localhost:5050/demo/token?user=ada'" in said
     there_is_one = "Open http://localhost:5050 in two windows" in said
     assert there_is_one == pages.is_built() == ("no page to open" not in said)

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from chordme_daemon.app.limits import Rate
-from chordme_daemon.config import ConfigError
+from chordme_daemon.operating import Demo
 from chordme_daemon.parsers import HOW_TO_MAKE_ONE
+from chordme_daemon.sources import ConfigError
 from tests.configuration import (
     KEYED,
     LOOPBACK,
@@ -238,7 +239,7 @@ class TestDemo:
 
     def test_it_has_the_secret_of_this_run_and_loopback_and_counts_no_connections(self):
         config = self.demo()
-        assert config.demo is True
+        assert config.demo.enabled
         assert config.auth.secret == SECRET.encode()
         assert config.server.listen == ("tcp:5000:interface=127.0.0.1",)
         assert config.server.admin == "tcp:5001:interface=127.0.0.1"
@@ -248,7 +249,7 @@ class TestDemo:
         plain = configured()
         expected = attrs.evolve(
             plain,
-            demo=True,
+            demo=Demo(enabled=True, anywhere=False),
             server=attrs.evolve(plain.server, listen=("tcp:5000:interface=127.0.0.1",)),
             limits=attrs.evolve(plain.limits, connections=Rate(0, 60.0)),
             store=attrs.evolve(plain.store, url="memory:"),
@@ -321,6 +322,52 @@ class TestDemo:
     def test_a_flask_port_alone_is_one_on_loopback(self):
         config = self.demo(environ={"FLASK_PORT": "8000"})
         assert config.server.listen == ("tcp:8000:interface=127.0.0.1",)
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"text": "[demo]\nenabled = yes\n"},
+            {"environ": {"CHORDME_DEMO_ENABLED": "yes"}},
+            {"overrides": ["demo.enabled=yes"]},
+            {"text": "[demo]\nenabled = no\n", "overrides": ["demo.enabled=yes"]},
+        ],
+    )
+    def test_a_setting_does_what_the_option_does(self, told, tmp_path):
+        assert self.demo(**told, demo=False, directory=tmp_path) == self.demo()
+
+    def test_the_option_beats_the_setting(self):
+        assert self.demo(overrides=["demo.enabled=no"]) == self.demo()
+
+    def test_a_demo_by_a_setting_may_not_be_reached_from_elsewhere_either(self, tmp_path):
+        text = "[server]\nlisten = tcp:5000\n[demo]\nenabled = yes\n"
+        with pytest.raises(ConfigError) as caught:
+            self.demo(text, demo=False, directory=tmp_path)
+        assert f"server.listen = 'tcp:5000': expected {LOOPBACK}" in str(caught.value)
+
+    def test_commands_that_start_no_daemon_need_no_secret_for_it(self):
+        config = self.demo(
+            "[demo]\nenabled = yes\n", demo=False, secret_needed=False, demo_secret=b""
+        )
+        assert config.demo.enabled
+        assert config.auth.secret == b""
+
+    def test_it_may_be_reached_from_elsewhere_if_that_is_said(self):
+        told = ["demo.anywhere=yes", "server.listen=tcp:80"]
+        config = self.demo(overrides=told, environ={"CHORDME_LIMITS_CONNECTIONS": "20/60"})
+        assert config.server.listen == ("tcp:80",)
+        assert config.limits.connections == Rate(20, 60.0)
+        assert config.auth.secret == SECRET.encode()
+        with_flask = self.demo(overrides=["demo.anywhere=yes"], environ={"FLASK_HOST": "192.0.2.1"})
+        assert with_flask.server.listen == ("tcp:5000:interface=192.0.2.1",)
+
+    def test_but_not_unless_it_listens_there(self):
+        config = self.demo(overrides=["demo.anywhere=yes"])
+        assert config.server.listen == ("tcp:5000:interface=127.0.0.1",)
+
+    def test_nor_its_admin_site_in_any_case(self):
+        with pytest.raises(ConfigError) as caught:
+            self.demo(overrides=["demo.anywhere=yes", "server.admin=tcp:5001"])
+        assert f"server.admin = 'tcp:5001': expected {LOOPBACK}" in str(caught.value)
 
     def test_what_the_shell_has_for_flask_is_not_in_the_way(self):
         config = self.demo(environ={"FLASK_HOST": "0.0.0.0", "REDIS_URL": "redis://localhost"})

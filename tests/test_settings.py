@@ -10,8 +10,8 @@ import pytest
 
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.address import EXPECTED
-from chordme_daemon.config import SETTINGS
 from chordme_daemon.settings import store_path
+from chordme_daemon.sources import SETTINGS
 from tests.configuration import KEYED, OTHER_SECRET, SECRET, configured, refused, value
 
 
@@ -95,7 +95,7 @@ class TestDefaults:
         }
         assert config.proxy.trusted == ()
         assert attrs.asdict(config.log) == {"level": "info", "format": "text"}
-        assert config.demo is False
+        assert attrs.asdict(config.demo) == {"enabled": False, "anywhere": False}
 
     def test_they_are_of_their_declared_types(self):
         for name, row in SETTINGS.items():
@@ -105,7 +105,7 @@ class TestDefaults:
     def test_it_is_frozen(self):
         config = configured()
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
-            config.demo = True
+            config.demo = config.demo
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             config.auth.secret = b""
 

@@ -11,8 +11,9 @@ import orjson
 from chordme_daemon.app.auth import mint
 from chordme_daemon.app.events import is_room_id
 from chordme_daemon.commands.command import Commands, Problem, configurable, configured, read
-from chordme_daemon.config import SECTIONS, default_ini, effective
+from chordme_daemon.config import default_ini, effective
 from chordme_daemon.settings import Config
+from chordme_daemon.sources import SECTIONS
 
 LEVELS: Final = ("read", "edit", "admin")
 DAY_S: Final = 24 * 3600

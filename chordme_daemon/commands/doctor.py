@@ -14,8 +14,8 @@ import orjson
 from chordme_daemon.commands import machine, network
 from chordme_daemon.commands.command import Commands, configurable, read
 from chordme_daemon.commands.finding import Finding, Severity, error
-from chordme_daemon.config import ConfigError
 from chordme_daemon.settings import Config
+from chordme_daemon.sources import ConfigError
 
 MARKS: Final = {Severity.WELL: "well", Severity.WARNING: "WARNING", Severity.ERROR: "ERROR"}
 
