@@ -346,7 +346,7 @@ class TestDemo:
 
     def test_commands_that_start_no_daemon_need_no_secret_for_it(self):
         config = self.demo(
-            "[demo]\nenabled = yes\n", demo=False, secret_needed=False, demo_secret=b""
+            overrides=["demo.enabled=yes"], demo=False, secret_needed=False, demo_secret=b""
         )
         assert config.demo.enabled
         assert config.auth.secret == b""

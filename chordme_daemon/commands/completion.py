@@ -11,7 +11,7 @@ from typing import Final
 
 from chordme_daemon.commands.command import SETTING, Commands
 from chordme_daemon.commands.outline import Command, Option, outline
-from chordme_daemon.config import SETTINGS
+from chordme_daemon.sources import SETTINGS
 
 # What a value is called that is the name of a file.
 FILE: Final = "FILE"
