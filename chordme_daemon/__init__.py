@@ -129,6 +129,7 @@ The house, and which way its imports point (down; never up, never round)::
     histogram.py          how often something was how large                             (pure)
     listening.py          the ports
     files.py              how many connections the system permits
+    passing.py            values that are made for each message
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body
 
 A floor is given one function, `accept`, when it is built. It calls it with each new link, and gets

@@ -43,6 +43,9 @@ class Limits:
     announced: dict[str, object]
 
 
+# What is answered where nobody waits for more than an acknowledgement.
+NOTHING: Final = Answer()
+
 Answering = Answer | Coroutine[Deferred[Any], Any, Answer]
 
 
@@ -185,7 +188,7 @@ class Answers:
     ) -> Answer:
         known = await identity
         if client.gone:
-            return Answer()
+            return NOTHING
         answer = self._admit(client, request, known)
         return answer if isinstance(answer, Answer) else await answer
 
@@ -251,7 +254,7 @@ class Answers:
         room, participants = await self._rooms.join(request.room_id, seat)
         if client.gone:
             self._rooms.leave(room, seat, lost=client.lost)
-            return Answer()
+            return NOTHING
         known = self._access.known(identity, room.id)
         level = seat.permission = level if known is None else known
         if level < Permission.READ or not room.has(seat):  # that has changed meanwhile
@@ -321,7 +324,7 @@ class Answers:
         )
         author = seat.member.key
         self._rooms.publish(room, "room_message", payload, author=author, kept=True)
-        return Answer("message_sent", payloads.message_sent(request.room_id))
+        return room.message_sent
 
     def _submit(
         self, client: Client, request: events.SubmitOperation, too_large: Refused | None
@@ -344,7 +347,7 @@ class Answers:
         identity = client.known(self._wall_s())
         client.seat(request.room_id)
         self._cursors.move(client, identity, request)
-        return Answer()
+        return NOTHING
 
     def _publish_cursor(self, client: Client, request: events.MoveCursor) -> None:
         try:

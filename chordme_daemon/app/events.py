@@ -19,6 +19,7 @@ import attrs
 import orjson
 
 from chordme_daemon import ot
+from chordme_daemon.passing import passing
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 MAX_OPERATION_PARTS: Final = 200
@@ -139,7 +140,7 @@ class LeaveRoom:
     room_id: str
 
 
-@attrs.frozen
+@passing
 class BroadcastMessage:
     """A message for the others; `size_bytes` is what it comes to when it is sent to them."""
 
@@ -148,7 +149,7 @@ class BroadcastMessage:
     size_bytes: int
 
 
-@attrs.frozen
+@passing
 class SubmitOperation:
     """One atomic operation: its parts apply one after the other, each to the result before it.
 
@@ -163,7 +164,7 @@ class SubmitOperation:
     seen: int | None = None
 
 
-@attrs.frozen
+@passing
 class MoveCursor:
     """Where the client's cursor is now; `position` is fit to be sent."""
 
@@ -172,7 +173,7 @@ class MoveCursor:
     revision: int | None = None
 
 
-@attrs.frozen
+@passing
 class Ping:
     """A question for `pong`."""
 
@@ -184,8 +185,8 @@ Request = (
 )
 
 
-def parse(event: str, args: Sequence[object]) -> Request:
-    """The request that an event makes; `Refused` when it makes none."""
+def parse(event: object, args: Sequence[object]) -> Request:
+    """The request that an event makes; `Refused` when it makes none. Its name may be a number."""
     parser = _PARSERS.get(event)
     if parser is None:
         raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
@@ -311,7 +312,7 @@ def _ping(payload: object) -> Ping:
     return Ping(sent_at if -MAX_SAFE_INTEGER <= sent_at <= MAX_SAFE_INTEGER else None)
 
 
-_PARSERS: Final[dict[str, Callable[[object], Request]]] = {
+_PARSERS: Final[dict[object, Callable[[object], Request]]] = {
     "authenticate": _authenticate,
     "join_room": _in_room(_join_room, "Invalid room data"),
     "leave_room": _in_room(_leave_room, "Invalid room data"),
@@ -325,7 +326,7 @@ _PARSERS: Final[dict[str, Callable[[object], Request]]] = {
 
 
 # What may be asked for.
-NAMES: Final = frozenset(_PARSERS)
+NAMES: Final = frozenset(map(str, _PARSERS))
 
 
 def _room_id(value: object) -> str | None:

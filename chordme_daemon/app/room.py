@@ -10,7 +10,7 @@ the song itself could not take an edit, it is `damaged`: nobody edits it until i
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from chordme_daemon import ot
 from chordme_daemon.app import payloads
+from chordme_daemon.app.answer import Answer
 from chordme_daemon.app.arrivals import Arrivals
 from chordme_daemon.app.deliveries import Deliveries, Legacy, Prepare
 from chordme_daemon.app.document import Document, OutOfStep, Proposal, name_of
@@ -87,6 +88,13 @@ class Room:
         self._bring_back = bring_back
         self.arrivals = Arrivals(self.seats, clock)
         self._deliveries = Deliveries(room_id, self.seats, prepare, wall_s, self.tell_state)
+
+    @cached_property
+    def message_sent(self) -> Answer:
+        """What everybody is answered who has said something here."""
+        payload = payloads.message_sent(self.id)
+        prepared = self._prepare("message_sent", payload)
+        return Answer("message_sent", payload, prepared=prepared)
 
     @property
     def text(self) -> Document:

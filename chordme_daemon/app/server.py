@@ -120,8 +120,6 @@ class App:
         request = None
         self._note(called)
         try:
-            if not isinstance(called.event, str):
-                raise Refused(Code.UNKNOWN_EVENT, "Unknown event")
             request = events.parse(called.event, called.args)
             answer = self._answers.serve(client, request, called.size_bytes)
         except Exception:
@@ -134,9 +132,7 @@ class App:
 
     def _note(self, called: Called) -> None:
         event = called.event
-        if not isinstance(event, str) or event not in events.NAMES:
-            event = OTHER
-        self.measures.asked[event] += 1
+        self.measures.asked[str(event) if event in events.NAMES else OTHER] += 1
         if event in TIMED:
             called.began_s = self.clock.seconds()
 
@@ -180,7 +176,9 @@ class App:
         else:
             for event, payload in answer.before:
                 client.connection.emit(event, payload)
-            if answer.event is not None:
+            if answer.prepared is not None:
+                client.connection.send(answer.prepared)
+            elif answer.event is not None:
                 client.connection.emit(answer.event, answer.payload)
         if answer.then is not None:
             answer.then()

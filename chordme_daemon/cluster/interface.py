@@ -15,6 +15,8 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from chordme_daemon.passing import passing
+
 UserId = int | str
 
 # How many of a room's notes that are to be kept can be asked for again.
@@ -52,7 +54,7 @@ class Participant:
     connections: int
 
 
-@attrs.frozen
+@passing
 class Note:
     """Something said in a room, at most once: an event and its payload, for all but its author.
 
@@ -68,7 +70,7 @@ class Note:
     number: int | None = None
 
 
-@attrs.frozen
+@passing
 class Draft:
     """An operation that wants a place in a room's log.
 
@@ -85,7 +87,7 @@ class Draft:
     operation_id: str | None = None
 
 
-@attrs.frozen
+@passing
 class Entry:
     """An operation at its place: the log's head was `revision - 1` before it."""
 

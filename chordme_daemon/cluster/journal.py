@@ -281,9 +281,8 @@ class Journal:
 
         def work(database: sqlite3.Connection) -> None:
             # In the thread, one by one: they may be long.
-            for note in notes:
-                values = (room, note.number, rows.to_json(note))
-                database.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
+            values = ((room, note.number, rows.to_json(note)) for note in notes)
+            database.executemany("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
             database.execute(forget, (room, room, KEPT_NOTES))
 
         return self.ask(work)

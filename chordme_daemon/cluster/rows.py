@@ -72,9 +72,6 @@ class Damaged(Exception):
     """What is wrong with a row, in one line."""
 
 
-to_json: Final = partial(orjson.dumps, default=partial(attrs.asdict, recurse=False))
-
-
 def _kinds(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
     """What the fields of a value have to be, and whether they may be missing."""
     kinds = {}
@@ -88,6 +85,13 @@ def _kinds(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
 _KINDS: Final[dict[type[Any], dict[str, tuple[Any, bool]]]] = {
     kind: _kinds(kind) for kind in (Draft, Member, Note)
 }
+
+
+def _fields(value: object) -> dict[str, object]:
+    return {name: getattr(value, name) for name in _KINDS[type(value)]}
+
+
+to_json: Final = partial(orjson.dumps, default=_fields)
 
 
 def _loads(text: object) -> Any:

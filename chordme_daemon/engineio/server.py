@@ -63,11 +63,11 @@ class Socket:
 
     __slots__ = (
         "_receive",
-        "_scheduled",
         "_server",
         "_session",
         "address",
         "candidate",
+        "scheduled",
         "transport",
     )
 
@@ -76,8 +76,8 @@ class Socket:
     ) -> None:
         self._server = server
         self._session = session
-        self._scheduled = False
         self._receive: Receive = _ignore
+        self.scheduled = False  # to be flushed when this turn is over
         self.transport = transport
         # The client's address, as far as trusted proxies tell it.
         self.address = address
@@ -103,14 +103,14 @@ class Socket:
             self.transport.abort()
             # Told when this turn is over: a broadcast is under way, and reaches the others first.
             self._server.clock.callLater(0, self._finish, "transport error")
-        elif not self._scheduled:
-            self._schedule()
+        elif not self.scheduled:
+            self._server.schedule(self)
 
     def barrier(self, answered: Callable[[], None]) -> None:
         """Hear when the client has got as far as what is sent next, by a ping in front of it."""
         self._session.ping(answered)
-        if not self._scheduled:
-            self._schedule()
+        if not self.scheduled:
+            self._server.schedule(self)
 
     def close(self, reason: str = "forced close") -> None:
         """Send what waits, say goodbye, and be over."""
@@ -168,7 +168,7 @@ class Socket:
 
     def flush(self, joined: dict[tuple[Encoded, ...], bytes]) -> None:
         """Hand what waits to the transport, as much as it takes."""
-        self._scheduled = False
+        self.scheduled = False
         session = self._session
         transport = self.transport
         while session.queued_bytes and transport.writable:
@@ -181,18 +181,14 @@ class Socket:
         closed = self._session.tick(now)
         if closed is not None:
             self._say_goodbye(closed.reason)
-        elif self._session.queued_bytes and not self._scheduled:
-            self._schedule()
+        elif self._session.queued_bytes and not self.scheduled:
+            self._server.schedule(self)
 
     # Inside
 
     def accept(self, receive: Receive) -> None:
         """Learn who hears what the client says."""
         self._receive = receive
-
-    def _schedule(self) -> None:
-        self._scheduled = True
-        self._server.schedule(self)
 
     def _deliver(self, event: Event) -> None:
         # Whatever goes wrong above is logged there or here, and costs this client its connection.
@@ -332,6 +328,7 @@ class Server:
 
     def schedule(self, socket: Socket) -> None:
         """Flush a socket at the end of this reactor turn, together with all others."""
+        socket.scheduled = True
         self._waiting.append(socket)
         if self._flush_call is None:
             self._flush_call = self.clock.callLater(0, self._flush)

@@ -20,6 +20,7 @@ from enum import Enum, auto
 import attrs
 
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
+from chordme_daemon.passing import passing
 
 PING = encode(Packet(PacketType.PING))
 PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
@@ -41,7 +42,7 @@ class Heartbeat:
     timeout_s: float = 60.0
 
 
-@attrs.frozen
+@passing
 class Message:
     """The client sent a message: text, or bytes."""
 
@@ -87,6 +88,7 @@ class Session:
         "_idle_packets",
         "_large_bytes",
         "_largest_bytes",
+        "_light_bytes",
         "_max_queued_bytes",
         "_newest",
         "_ping_at",
@@ -108,6 +110,8 @@ class Session:
         self._heartbeat = heartbeat
         self._max_queued_bytes = max_queued_bytes
         self._large_bytes = max_queued_bytes // 2
+        # As long as no more than this waits, a packet is nothing but queued.
+        self._light_bytes = min(CONFLATE_FROM_BYTES, self._large_bytes)
         self._probed = False
         self._queue: list[Encoded] = []
         self.queued_bytes = 0  # how much waits to be sent
@@ -205,13 +209,20 @@ class Session:
 
     def send(self, packet: Encoded) -> Closed | None:
         """Queue a packet; close when the client is so slow that too much waits for it."""
+        queued_bytes = self.queued_bytes + packet.size_bytes
+        if self.closed or queued_bytes > self._light_bytes:
+            return self._send_to_slow(packet)
+        self._queue.append(packet)
+        self.queued_bytes = queued_bytes
+        return None
+
+    def _send_to_slow(self, packet: Encoded) -> Closed | None:
         if self.closed:
             return None
         if packet.conflate is not None and self.queued_bytes >= CONFLATE_FROM_BYTES:
             self._conflate(packet)
         else:
-            self._queue.append(packet)
-            self.queued_bytes += packet.size_bytes
+            self._append(packet)
         if packet.size_bytes > self._large_bytes:
             self._largest_bytes = max(self._largest_bytes, packet.size_bytes)
         if self.queued_bytes > self._max_queued_bytes + self._largest_bytes:

@@ -112,7 +112,8 @@ class WebSocketTransport(LeanProtocol):
         now = self.factory.clock.seconds()
         self.factory.received_bytes += len(data)
         # Messages are forgotten steadily: at a new second there would be two seconds' at once.
-        self._messages -= min(self._messages, (now - self._counted_at) * MAX_FRAMES_PER_S)
+        counted = self._messages - (now - self._counted_at) * MAX_FRAMES_PER_S
+        self._messages = counted if counted > 0 else 0.0
         self._counted_at = now
         if now - self._second >= 1:
             self._second = now
@@ -153,16 +154,16 @@ class WebSocketTransport(LeanProtocol):
                 return data[start:]
         if start:
             self._note_partial(False)
-        return self._keep(data[start:])
+        return self._keep(data[start:]) if start < size else b""
 
     def _keep(self, rest: bytes) -> bytes:
         """Wait for the end of a small frame; anything else is for Autobahn."""
-        if rest and self._messages >= MAX_FRAMES_PER_S:
+        if self._messages >= MAX_FRAMES_PER_S:
             return self._hold_back(rest)
-        if rest and not may_become_short(rest, self.factory.short_frame_bytes):
+        if not may_become_short(rest, self.factory.short_frame_bytes):
             return rest
         self._rest = rest
-        self._note_partial(bool(rest))
+        self._note_partial(True)
         return b""
 
     def _hold_back(self, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from chordme_daemon.engineio.packet import Encoded, join
 from chordme_daemon.engineio.server import Socket
+from chordme_daemon.passing import passing
 from chordme_daemon.socketio.packet import (
     ACK,
     CONNECT,
@@ -60,7 +61,7 @@ class Disconnected:
 Receive = Callable[[Called | Disconnected], None]
 
 
-@attrs.frozen(eq=False)
+@passing(eq=False)
 class Emission:
     """An event, encoded once for all connections that it is sent to."""
 
@@ -165,7 +166,12 @@ class Connection:
         self._server.delivered += emission.count
         if self.backlog is not None and emission.offset is not None:
             self.backlog.append(emission.offset, emission.packets)
-        self._send(emission.packets)
+        if self._held is None and self._link is not None:  # nearly always
+            socket = self._link.socket
+            for packet in emission.packets:
+                socket.send(packet)
+        else:
+            self._send(emission.packets)
 
     def call(self, event: str, *args: object, answered: Callable[..., None]) -> None:
         """Send an event and hear, once, what the client acknowledges it with.

@@ -48,6 +48,7 @@ class PacketType(IntEnum):
 
 # To look one up in its class takes as long as much of the rest that is done for an event.
 TYPES: Final = tuple(PacketType)
+_DIGITS: Final = tuple(b"%d" % kind for kind in TYPES)
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = TYPES
 
 
@@ -264,6 +265,8 @@ def encode(packet: Packet) -> list[bytes]:
         payload = b"" if data is None else orjson.dumps(data)
     except TypeError:
         payload = _take_out(data, attachments)
+    if namespace == "/" and number is None and not attachments:  # nearly always
+        return [_DIGITS[kind] + payload]
     head = f"{kind + 3}{len(attachments)}-" if attachments else f"{kind:d}"
     if namespace != "/":
         head += f"{namespace},"

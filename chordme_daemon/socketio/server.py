@@ -89,18 +89,16 @@ class Link:
     def receive(self, event: Event) -> None:
         """Take what the socket has to tell."""
         if isinstance(event, Message):
-            data = event.data
+            data, pace = event.data, self._pace
             if isinstance(data, bytes) or data.isascii():
                 size_bytes = len(data)
             else:
                 size_bytes = len(data.encode())
             try:
-                if self._pace.credit > 0 or self._pace.renewed():
-                    self._pace.credit -= cost(size_bytes)
+                if pace.credit > 0 or pace.renewed():
+                    pace.credit -= cost(size_bytes)
                     self._take(data, size_bytes)
-                elif not self._pace.wait(
-                    partial(self._take, data, size_bytes), size_bytes, self._serve
-                ):
+                elif not pace.wait(partial(self._take, data, size_bytes), size_bytes, self._serve):
                     self.socket.close()
             except PacketError:
                 self.socket.close()

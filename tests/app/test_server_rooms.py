@@ -242,6 +242,7 @@ def test_a_message_of_any_shape_reaches_everybody_else(house: House, message: ob
 def test_a_message_is_encoded_once_for_all_members(house: House) -> None:
     client, *others = [house.member(number) for number in range(1, 21)]
     house.advance(1)
+    client.tell("broadcast_message", {**SONG, "message": "what it is answered is encoded with it"})
     for each in (client, *others):
         each.heard()
     house.encoded.clear()
@@ -250,6 +251,18 @@ def test_a_message_is_encoded_once_for_all_members(house: House) -> None:
     packets = [packet for other in others for packet in other.packets()]
     assert len(packets) == 19
     assert len({id(packet) for packet in packets}) == 1
+
+
+def test_what_messages_are_answered_is_encoded_once_for_a_room(house: House) -> None:
+    ada, bob = house.member(1), house.member(2)
+    answers = []
+    for client in (ada, bob, ada):
+        client.heard()
+        client.emit("broadcast_message", {**SONG, "message": "hi"})
+        answers += client.packets()
+    assert [answer.body for answer in answers] == [b'42["message_sent",{"room_id":"song"}]'] * 3
+    assert len({id(answer) for answer in answers}) == 1
+    assert house.encoded.count("message_sent") == 1
 
 
 def test_presence_is_encoded_once_for_all_members(house: House) -> None:
