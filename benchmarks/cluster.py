@@ -9,6 +9,7 @@ them share the machine's cores: the figures to trust are CPU times. Medians of t
 import argparse
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import attrs
 import jwt
 
-from benchmarks import loadgen, servers
+from benchmarks import committer, loadgen, servers
 from benchmarks.loadgen import Scenario
-from benchmarks.servers import CHORDME, Server
+from benchmarks.servers import CHORDME
 from tests.journeys.redis_server import RedisServer
 
 RUNS: Final = 3
@@ -69,7 +71,7 @@ def _table(rows: list[Row]) -> str:
 
 def _commits(name: str, rooms: list[str]) -> Row:
     """Commits one after the other, by a process for each of the rooms."""
-    runs = []
+    runs, redis_us = [], []
     for _ in range(RUNS):
         with _redis() as redis:
             workers = [
@@ -82,12 +84,17 @@ def _commits(name: str, rooms: list[str]) -> Row:
                 for room in rooms
             ]
             runs.append([json.loads(worker.communicate()[0]) for worker in workers])
+            done = sum(one["per_s"] * committer.SECONDS for one in runs[-1])
+            used_s = re.findall(r"used_cpu_(?:sys|user):(\S+)", _info(redis, "cpu"))
+            redis_us.append(sum(map(float, used_s)) * 1e6 / done)
     return {
         "instances": name,
         "commits a second": round(median(sum(one["per_s"] for one in run) for run in runs)),
         "p50 ms": median(one["p50_ms"] for run in runs for one in run),
         "p99 ms": median(one["p99_ms"] for run in runs for one in run),
         "tries a commit": median(one["tries"] for run in runs for one in run),
+        "CPU µs a commit": median(one["cpu_us"] for run in runs for one in run),
+        "Redis's": round(median(redis_us)),
     }
 
 
@@ -121,35 +128,50 @@ def _delivered(
         running.append(servers.start(CHORDME, number, secret, PING_MS, log, *settings))
         stack.callback(running[-1].stop)
 
-    def drive(number: int, server: Server) -> dict[str, float]:
+    def drive(number: int, kind: str) -> dict[str, float]:
         # Rooms are named by their numbers: another user, and so another claim, cannot part them.
         claims = {"user_id": number + 1, "exp": int(time.time()) + 24 * 3600}
         token = jwt.encode(claims, secret, algorithm="HS256")
-        [sample] = loadgen.run(program, (number + 1) % 2, scenario, server, token)
+        core, doing = (number + 1) % 2, attrs.evolve(scenario, kind=kind)
+        [sample] = loadgen.run(program, core, doing, running[number], token)
         return sample
 
-    commands = _commands(redis)
-    with ThreadPoolExecutor() as pool:
-        samples = list(pool.map(drive, range(instances), running))
+    def drive_all(kind: str) -> tuple[list[dict[str, float]], tuple[int, int]]:
+        """The samples; and how many commands Redis has done, and messages it has told."""
+        before = _counted(redis)
+        with ThreadPoolExecutor() as pool:
+            samples = list(pool.map(drive, range(instances), [kind] * instances))
+        commands, told = _counted(redis)
+        return samples, (commands - before[0], told - before[1])
+
+    # What it takes to come is not of the deliveries.
+    _, to_come = drive_all("connect")
+    samples, in_all = drive_all("fanout")
+    commands, told = (all_ - some for all_, some in zip(in_all, to_come, strict=True))
     deliveries = sum(sample["deliveries"] for sample in samples)
     if not deliveries:
         sys.exit(f"nothing arrived: {samples[0].get('lasterr')}")
     return {
         "deliveries a second": deliveries / SECONDS,
         "CPU µs a delivery": median(sample["cpu_us_per_del"] for sample in samples),
-        "Redis commands a delivery": (_commands(redis) - commands) / deliveries,
+        "Redis commands a delivery": commands / max(told, 1) / (scenario.members - 1),
         "missing": sum(sample["missing"] for sample in samples),
     }
 
 
-def _commands(redis: RedisServer | None) -> int:
-    """How many commands a Redis has done so far."""
+def _counted(redis: RedisServer | None) -> tuple[int, int]:
+    """How many commands a Redis has done so far, and how many of them were PUBLISH."""
     if redis is None:
-        return 0
-    stats = redis.command("INFO", "stats")
-    text = stats.decode() if isinstance(stats, bytes) else str(stats)
-    [line] = [line for line in text.splitlines() if line.startswith("total_commands_processed:")]
-    return int(line.partition(":")[2])
+        return 0, 0
+    text = f"{_info(redis, 'stats')}\n{_info(redis, 'commandstats')}"
+    total = re.search(r"total_commands_processed:(\d+)", text)
+    told = re.search(r"cmdstat_publish:calls=(\d+)", text)
+    return int(total[1]) if total else 0, int(told[1]) if told else 0
+
+
+def _info(redis: RedisServer, section: str) -> str:
+    answer = redis.command("INFO", section)
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
 @contextmanager
