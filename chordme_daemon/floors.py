@@ -111,7 +111,10 @@ class Floors:
         self.relay = self._build_relay()
         self.records = Records(self.cluster, self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
-        self.connections = Allowance("connections", limits.connections, reactor, self.share)
+        # A balancer spreads what comes from one address over all daemons.
+        self.connections = Allowance(
+            "connections", limits.connections, reactor, self.share, beforehand=0
+        )
         self.admission = Admission(
             self.connections, limits.connections_per_address, self.socketio.accept
         )

@@ -36,17 +36,26 @@ class _Store:
 
 
 class Allowance:
-    """What each key may still spend of a rate; `name` is that of the buckets of all daemons."""
+    """What each key may still spend of a rate; `name` is that of the buckets of all daemons.
+
+    `beforehand` is the part of a bucket that is taken at once. What one daemon has taken, another
+    refuses: where one key comes to all of them at the same moment, it has to be 0.
+    """
 
     def __init__(
-        self, name: str, rate: Rate, clock: IReactorTime, share: Share | None = None
+        self,
+        name: str,
+        rate: Rate,
+        clock: IReactorTime,
+        share: Share | None = None,
+        beforehand: float = PART,
     ) -> None:
         self._name = name
         self._rate = rate
         self._clock = clock
         self._share = share if rate.count else None
         self._alone = Budget(rate)
-        self._beforehand = 1 + int(rate.count * PART)
+        self._at_once = 1 + int(rate.count * beforehand)
         self._stores: dict[str, _Store] = {}
 
     def spend(self, key: str) -> "float | Deferred[float]":
@@ -76,7 +85,7 @@ class Allowance:
 
     async def _ask(self, share: Share, key: str, alone_s: float) -> float:
         try:
-            wait_s, taken = await self._exchange(share, key, self._beforehand)
+            wait_s, taken = await self._exchange(share, key, self._at_once)
         except ClusterUnavailable:
             return alone_s
         now = self._clock.seconds()

@@ -112,6 +112,20 @@ def test_all_that_come_in_one_turn_are_granted_as_many_as_there_are(
     assert [wait_s == 0 for wait_s in granted] == [True] * count + [False] * 5
 
 
+def test_where_nothing_is_taken_beforehand_each_of_several_gets_its_turn(
+    clock: Clock, shared: Shared
+) -> None:
+    rate = Rate(10, 60.0)
+    daemons = [Allowance("x", rate, clock, shared.spend, beforehand=0) for _ in range(3)]
+    granted: list[Any] = []
+    for turn in range(12):
+        wait_s = daemons[turn % 3].spend("an address")
+        assert isinstance(wait_s, Deferred)
+        wait_s.addCallback(granted.append)
+    shared.answer()
+    assert [wait_s == 0 for wait_s in granted] == [True] * 10 + [False] * 2
+
+
 def test_what_was_taken_beforehand_and_not_needed_is_given_back(
     clock: Clock, shared: Shared
 ) -> None:

@@ -44,8 +44,9 @@ class Cluster:
             for proxy in self.proxies:
                 stack.enter_context(proxy)
             self._stack = stack
-            for number in range(len(self._ports)):
-                self.instances.append(self._start(number))
+            # All at the same moment: that takes less time.
+            made = [self._make(number) for number in range(len(self._ports))]
+            self.instances = [stack.enter_context(daemon) for daemon in made]
             self._stack = stack.pop_all()
         return self
 
@@ -80,7 +81,7 @@ class Cluster:
 
     def restart(self, number: int) -> None:
         """Start an instance that was killed, at the same port."""
-        self.instances[number] = self._start(number)
+        self.instances[number] = self._stack.enter_context(self._make(number))
 
     def is_ready(self) -> bool:
         """Whether every instance says so."""
@@ -98,7 +99,7 @@ class Cluster:
             found += [f"{entry[:150]} … {entry[-500:]}" for entry in alarming]
         return found
 
-    def _start(self, number: int) -> Daemon:
+    def _make(self, number: int) -> Daemon:
         log_path = self._directory / f"instance-{number}-{len(self._looked)}.log"
         settings: dict[str, object] = {**UNLIMITED, **ALERT}
         if self._with_redis:
@@ -107,6 +108,7 @@ class Cluster:
             settings["cluster.peer_listen"] = f"tcp:{self._peer_ports[number]}:interface=127.0.0.1"
         else:
             settings["store.url"] = f"sqlite:{self._directory / 'songs.sqlite3'}"
-        daemon = self._stack.enter_context(Daemon(log_path, settings, port=self._ports[number]))
+        daemon = Daemon(log_path, settings, port=self._ports[number])
+        self._stack.callback(daemon.process.kill)  # if another one does not start
         self._looked[daemon] = 0
         return daemon

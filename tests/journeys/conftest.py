@@ -15,6 +15,7 @@ from tests.journeys.daemon import Daemon
 from tests.journeys.redis_server import RedisServer
 
 StartDaemon = Callable[..., Daemon]
+StartDaemons = Callable[..., list[Daemon]]
 
 
 def _missing(what: str, how: str) -> None:
@@ -38,6 +39,22 @@ def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
             log_path = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}.log"
             settings = {"limits.connections": 0, **(settings or {})}
             return daemons.enter_context(Daemon(log_path, settings, **options))
+
+        yield start
+
+
+@pytest.fixture
+def start_daemons(tmp_path: Path) -> Iterator[StartDaemons]:
+    """Starts several at the same moment, which takes less time: `start_daemons({…}, {…})`."""
+    with ExitStack() as daemons:
+
+        def start(*all_settings: dict[str, object]) -> list[Daemon]:
+            made = []
+            for settings in all_settings:
+                log_path = tmp_path / f"one-of-{len(list(tmp_path.iterdir()))}.log"
+                made.append(Daemon(log_path, {"limits.connections": 0, **settings}))
+                daemons.callback(made[-1].process.kill)  # if another one does not start
+            return [daemons.enter_context(daemon) for daemon in made]
 
         yield start
 

@@ -23,7 +23,7 @@ import orjson
 ROOT = Path(__file__).parents[2]
 TWISTD = Path(sys.executable).parent / "twistd"
 SECRET = secrets.token_urlsafe(48)
-START_WITHIN_S = 20.0
+START_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 # twistd, having stopped in good order, ends by the signal that it was sent.
 CLEAN_ENDS = (0, -signal.SIGTERM)

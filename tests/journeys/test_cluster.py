@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import socketio
 
+from tests.journeys.conftest import StartDaemons
 from tests.journeys.daemon import Daemon, http_request, token, wait_until
 from tests.journeys.redis_server import RedisServer
 
@@ -21,10 +21,10 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def two(stack: ExitStack, redis: RedisServer, tmp_path: Path, **settings: object) -> list[Daemon]:
-    joined = {"store.url": None, "limits.connections": 0, "cluster.redis_url": redis.url}
+def two(start_daemons: StartDaemons, redis: RedisServer, **settings: object) -> list[Daemon]:
+    joined = {"store.url": None, "cluster.redis_url": redis.url}
     joined |= {name.replace("__", "."): value for name, value in settings.items()}
-    return [stack.enter_context(Daemon(tmp_path / f"{name}.log", joined)) for name in ("a", "b")]
+    return start_daemons(joined, joined)
 
 
 class Tab:
@@ -53,9 +53,9 @@ class Tab:
 
 
 def test_who_comes_back_to_another_instance_has_never_left(
-    stack: ExitStack, redis: RedisServer, tmp_path: Path
+    stack: ExitStack, redis: RedisServer, start_daemons: StartDaemons
 ) -> None:
-    one, other = two(stack, redis, tmp_path)
+    one, other = two(start_daemons, redis)
     ada, bob = Tab(stack, one, "ada"), Tab(stack, other, "bob")
     for tab in (ada, bob):
         assert tab.ask("join_room", room_id="song")["ok"]
@@ -77,9 +77,9 @@ def test_who_comes_back_to_another_instance_has_never_left(
 
 
 def test_a_copy_of_a_tab_on_another_instance_takes_its_place(
-    stack: ExitStack, redis: RedisServer, tmp_path: Path
+    stack: ExitStack, redis: RedisServer, start_daemons: StartDaemons
 ) -> None:
-    one, other = two(stack, redis, tmp_path)
+    one, other = two(start_daemons, redis)
     first = Tab(stack, one, "ada")
     assert first.ask("join_room", room_id="song")["ok"]
     second = Tab(stack, other, "ada")
@@ -90,11 +90,11 @@ def test_a_copy_of_a_tab_on_another_instance_takes_its_place(
 
 
 def test_rates_are_those_of_all_instances(
-    stack: ExitStack, redis: RedisServer, tmp_path: Path
+    stack: ExitStack, redis: RedisServer, start_daemons: StartDaemons
 ) -> None:
     # So slow that nothing comes back while the test runs.
     rate = {"limits__connections": "10/3600", "limits__messages": "20/3600"}
-    daemons = two(stack, redis, tmp_path, **rate)
+    daemons = two(start_daemons, redis, **rate)
     tabs = [Tab(stack, daemon, "ada", f"tab-{port}") for port, daemon in enumerate(daemons)]
     statuses = [
         http_request(f"{daemons[turn % 2].url}/socket.io/?EIO=4&transport=polling").status
@@ -112,9 +112,9 @@ def test_rates_are_those_of_all_instances(
 
 
 def test_an_instance_that_stops_leaves_its_clients_to_the_others(
-    stack: ExitStack, redis: RedisServer, tmp_path: Path
+    stack: ExitStack, redis: RedisServer, start_daemons: StartDaemons
 ) -> None:
-    one, other = two(stack, redis, tmp_path)
+    one, other = two(start_daemons, redis)
     ada, bob = Tab(stack, one, "ada"), Tab(stack, other, "bob")
     for tab in (ada, bob):
         assert tab.ask("join_room", room_id="song")["ok"]

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import socketio
 
+from tests.journeys.conftest import StartDaemon, StartDaemons
 from tests.journeys.daemon import Daemon, token, wait_until
 from tests.journeys.redis_server import RedisServer
 
@@ -61,43 +61,39 @@ def run(program: str, redis: RedisServer, member: Member) -> None:
 
 
 def test_flask_socketio_and_a_manager_reach_the_members_on_every_instance(
-    redis: RedisServer, tmp_path: Path
+    redis: RedisServer, start_daemons: StartDaemons
 ) -> None:
     settings = {
         "store.url": None,
-        "limits.connections": 0,
         "cluster.redis_url": redis.url,
         "cluster.emitters": "flask-socketio socketio",
         "cluster.emitters_may": "emit enter_room close_room",
     }
-    with (
-        Daemon(tmp_path / "one.log", settings) as one,
-        Daemon(tmp_path / "other.log", settings) as other,
-    ):
-        members = [Member(one), Member(other)]
-        run(FLASK, redis, members[0])
-        for member in members:
-            member.hears("room_message", {"message": "from Flask"})
-            member.hears("news", "a", 2)
-        run(MANAGER, redis, members[0])
-        members[0].hears("news", "for a few")
-        for member in members:
-            member.hears("room_message", {"message": "from a manager"})
-            member.hears("room_left", {"room_id": "song-1", "reason": "revoked"})
-        assert not any(event[1:] == ("for a few",) for event in members[1].heard)
-        for member in members:
-            assert not any(event[0] == "document_state" for event in member.heard)
-            assert len(member.heard) == len({str(event) for event in member.heard})
-            member.client.disconnect()
-
-
-def test_nobody_is_listened_to_unless_asked_for(redis: RedisServer, tmp_path: Path) -> None:
-    settings = {"store.url": None, "cluster.redis_url": redis.url}
-    with Daemon(tmp_path / "daemon.log", settings) as daemon:
-        member = Member(daemon)
-        emitted = '{"method":"emit","event":"news","data":[1],"namespace":"/","room":null}'
-        for channel in ("flask-socketio", "socketio"):
-            assert redis.command("PUBLISH", channel, emitted) == 0, "somebody listens"
-        assert member.client.call("ping")["ok"]
-        assert member.heard == []
+    members = [Member(daemon) for daemon in start_daemons(settings, settings)]
+    run(FLASK, redis, members[0])
+    for member in members:
+        member.hears("room_message", {"message": "from Flask"})
+        member.hears("news", "a", 2)
+    run(MANAGER, redis, members[0])
+    members[0].hears("news", "for a few")
+    for member in members:
+        member.hears("room_message", {"message": "from a manager"})
+        member.hears("room_left", {"room_id": "song-1", "reason": "revoked"})
+    assert not any(event[1:] == ("for a few",) for event in members[1].heard)
+    for member in members:
+        assert not any(event[0] == "document_state" for event in member.heard)
+        assert len(member.heard) == len({str(event) for event in member.heard})
         member.client.disconnect()
+
+
+def test_nobody_is_listened_to_unless_asked_for(
+    redis: RedisServer, start_daemon: StartDaemon
+) -> None:
+    daemon = start_daemon({"store.url": None, "cluster.redis_url": redis.url})
+    member = Member(daemon)
+    emitted = '{"method":"emit","event":"news","data":[1],"namespace":"/","room":null}'
+    for channel in ("flask-socketio", "socketio"):
+        assert redis.command("PUBLISH", channel, emitted) == 0, "somebody listens"
+    assert member.client.call("ping")["ok"]
+    assert member.heard == []
+    member.client.disconnect()

@@ -26,7 +26,7 @@ from tests.journeys.balancers import (
     write,
 )
 from tests.journeys.clients import POLLING, Client, ClientProgram
-from tests.journeys.conftest import StartDaemon, _missing
+from tests.journeys.conftest import StartDaemon, StartDaemons, _missing
 from tests.journeys.daemon import ROOT, SECRET, Daemon, free_port, http_request, wait_until
 from tests.journeys.redis_server import RedisServer
 from tests.journeys.test_goodbye import certificate
@@ -49,21 +49,20 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 
 @pytest.fixture
-def instances(start_daemon: StartDaemon, redis: RedisServer) -> list[Daemon]:
+def instances(start_daemons: StartDaemons, redis: RedisServer) -> list[Daemon]:
     """Three, who believe a proxy on this machine."""
-    return [
-        start_daemon(
-            {
-                "store.url": None,
-                "cluster.redis_url": redis.url,
-                "cluster.peer_listen": f"tcp:{free_port()}:interface=127.0.0.1",
-                "proxy.trusted": "127.0.0.1",
-                "limits.members_per_room": 200,
-                "limits.messages": 0,
-            }
-        )
+    settings: list[dict[str, object]] = [
+        {
+            "store.url": None,
+            "cluster.redis_url": redis.url,
+            "cluster.peer_listen": f"tcp:{free_port()}:interface=127.0.0.1",
+            "proxy.trusted": "127.0.0.1",
+            "limits.members_per_room": 200,
+            "limits.messages": 0,
+        }
         for _ in range(3)
     ]
+    return start_daemons(*settings)
 
 
 @pytest.fixture

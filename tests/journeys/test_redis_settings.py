@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.clients import ClientProgram
-from tests.journeys.conftest import StartDaemon, _missing
+from tests.journeys.conftest import StartDaemons, _missing
 from tests.journeys.daemon import ROOT, free_port, token, wait_until
 from tests.journeys.redis_server import RedisServer
 
@@ -76,9 +76,9 @@ def test_the_packaged_user_may_do_what_is_done_and_no_more() -> None:
 
 
 def test_instances_work_as_the_packaged_user(
-    redis: RedisServer, start_daemon: StartDaemon, clients: ClientProgram
+    redis: RedisServer, start_daemons: StartDaemons, clients: ClientProgram
 ) -> None:
-    first, second = (start_daemon(user_settings(redis)) for _ in range(2))
+    first, second = start_daemons(user_settings(redis), user_settings(redis))
     ada, ben = (
         clients.connect(daemon.url, name, auth={"token": token(name), "client_id": f"tab-{name}"})
         for daemon, name in ((first, "ada"), (second, "ben"))
