@@ -1,5 +1,6 @@
 """Builds the daemon: twistd's options, every part by its name, and the order of stopping."""
 
+import gc
 import os
 import secrets
 import signal
@@ -187,6 +188,10 @@ class Daemon(Logged):
         heartbeat = self.config.heartbeat
         every_s = min(1.0, heartbeat.ping_interval_s / 4, heartbeat.ping_timeout_s / 4)
         self._tick.start(every_s, now=False)
+        # What there is now stays: a full collection would look at all of it each time, and keep
+        # everybody waiting for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         self.ready = True
         if self.config.auth.default_permission != "none" and not self.config.backend.url:
             self.log.warn(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
@@ -168,6 +169,7 @@ def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
     what stands further left is what anybody may have written.
     """
 
+    @lru_cache(4096)  # the same proxies, and the same clients, again and again
     def is_trusted(address: str) -> bool:
         try:
             parsed = ip_address(address)

@@ -41,7 +41,7 @@ EVERY_ROOM: Final = "*"
 # So many tokens are remembered.
 MAX_REMEMBERED: Final = 10_000
 
-_SHAPE: Final = re.compile(r"(?:Bearer )?([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_SHAPE: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
 @attrs.frozen
@@ -109,9 +109,9 @@ class Verifier:
         if not isinstance(token, str):
             raise Refused(Code.BAD_REQUEST, "Invalid authentication data")
         try:
-            stripped = _stripped(token)
-            digest = sha256(stripped.encode()).digest()
-            identity, until_s = self._recall(digest, now_s) or self._look_at(stripped, now_s)
+            bare = _bare(token)
+            digest = sha256(bare.encode()).digest()
+            identity, until_s = self._recall(digest, now_s) or self._look_at(bare, now_s)
         except UnknownKey:
             raise
         except Exception:  # PyJWT lets more than its own errors out; none of them is for the client
@@ -138,6 +138,7 @@ class Verifier:
         return found if found is not None and now_s < found[1] else None
 
     def _look_at(self, token: str, now_s: float) -> tuple[Identity, float]:
+        _check_shape(token)
         claims, key = self._claims(token, now_s)
         return self._identity(claims, now_s), key.until_s
 
@@ -223,16 +224,22 @@ def _bad(code: Code) -> Refused:
     return Refused(code, "Invalid or expired token")
 
 
-def _stripped(token: str) -> str:
-    """The token without `Bearer `; ValueError unless there is only one way to write it."""
-    shape = _SHAPE.fullmatch(token) if len(token) <= MAX_TOKEN else None
+def _bare(token: str) -> str:
+    """The token without `Bearer `; ValueError if it is too long to be looked at."""
+    if len(token) > MAX_TOKEN:
+        raise ValueError("too long")
+    return token.removeprefix("Bearer ")
+
+
+def _check_shape(token: str) -> None:
+    """ValueError unless these are three segments, and there is only one way to write them."""
+    shape = _SHAPE.fullmatch(token)
     if shape is None:
         raise ValueError("not three segments")
     for segment in shape.groups():
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
         if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != segment:
             raise ValueError("not canonical")
-    return ".".join(shape.groups())
 
 
 def _instant(value: object) -> float:

@@ -8,6 +8,7 @@ its key can be forgotten.
 
 import ipaddress
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -76,6 +77,7 @@ class Budget:
         return int(now * _NS) * self._count
 
 
+@lru_cache(4096)
 def address_key(address: str) -> str:
     """What addresses of one client have in common: all of IPv4, the first 64 bits of IPv6."""
     try:
