@@ -2,8 +2,11 @@
 
 The house, and which way its imports point (down; never up, never round)::
 
-    service.py            what twistd starts and stops: listening, ticking, saying goodbye
+    service.py            what twistd is given: options, and the daemon that they make
+    daemon.py             a daemon: listening, ticking, reloading, saying goodbye
+    doors.py              what is served to clients, to operators, and to other daemons
     workers.py            several processes behind one port
+    reloading.py          which settings can be changed while it runs
     floors.py             every part of a daemon, from the ground up: where all are named
     belongings.py         the parts of a daemon whose songs belong to a backend
     cli.py                `chordme-daemon`: what an operator does beside twistd
@@ -26,6 +29,7 @@ The house, and which way its imports point (down; never up, never round)::
     settings.py           every setting: its default, its parser, its sentence
     operating.py          those of who operates it
     setting.py            what one is
+    values.py             what each floor is told of them, in its own words
     parsers.py            text in, value out
     relay.py              requests for sessions of other daemons
     proxied.py            connections that a proxy hands on with the PROXY protocol
@@ -128,6 +132,11 @@ The house, and which way its imports point (down; never up, never round)::
     ot.py                 operational transform of text                                 (pure)
     histogram.py          how often something was how large                             (pure)
     listening.py          the ports
+    certificates.py       that of a port with TLS, which can be renewed
+    systemd.py            what systemd is told, and the sockets that it gives
+    draining.py           how clients are sent away, not all at once
+    signals.py            which signals are listened to
+    throttle.py           what is said again and again, once in a while
     files.py              how many connections the system permits
     passing.py            values that are made for each message
     httpchannel.py        HTTP/1.1 with a deadline for each request and a bound for each body

@@ -18,21 +18,21 @@ FULL_S: Final = 10.0
 class Admission:
     """The door for new clients of each address, of which so many may be here at one time.
 
-    `accept` takes those that are in; where `most` is 0, they are not counted.
+    `accept` takes those that are in. 0 is any number of them; that may change at any time.
     """
 
     def __init__(
         self, connections: Allowance, most: int, accept: Callable[[Socket], Receive]
     ) -> None:
         self._connections = connections
-        self._most = most
+        self.most = most
         self._accept = accept
         self._open: Counter[str] = Counter()
 
     def admit(self, address: str) -> float | Deferred[float]:
         """For how many seconds a new client must wait; 0 to come in."""
         key = address_key(address)
-        if self._most and self._open[key] >= self._most:
+        if self.most and self._open[key] >= self.most:
             return FULL_S
         return self._connections.spend(key)
 
@@ -43,8 +43,6 @@ class Admission:
     def accept(self, socket: Socket) -> Receive:
         """Take a client that is in."""
         receive = self._accept(socket)
-        if not self._most:
-            return receive
         key = address_key(socket.address)
         self._open[key] += 1
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from chordme_daemon import process
 from chordme_daemon.belongings import Belongings
+from chordme_daemon.files import OWN_FILES
 from chordme_daemon.floors import Floors
 from chordme_daemon.web import Check
 
@@ -13,10 +15,17 @@ MAX_LATENESS_S: Final = 1.0
 
 
 def health_checks(
-    floors: Floors, lateness_s: Callable[[], float]
+    floors: Floors, lateness_s: Callable[[], float], is_open: Callable[[], bool]
 ) -> dict[str, Callable[[], Check]]:
-    """The checks by their names; `lateness_s` tells by how much the last tick was late."""
+    """The checks by their names.
+
+    `lateness_s` tells by how much the last tick was late, `is_open` whether clients are let in.
+    """
     engine, journal, redis = floors.engine, floors.journal, floors.redis
+
+    def service() -> Check:
+        # Whoever sends clients here is to send them elsewhere, while those that are here go on.
+        return Check("healthy" if is_open() else "unhealthy", {"draining": not is_open()})
 
     def event_loop() -> Check:
         late_s = lateness_s()
@@ -32,7 +41,12 @@ def health_checks(
         }
         return Check("degraded" if engine.full else "healthy", figures)
 
-    checks = {"event_loop": event_loop, "connections": connections}
+    checks = {
+        "service": service,
+        "event_loop": event_loop,
+        "connections": connections,
+        "open_files": _open_files,
+    }
     if journal is not None:
         checks["journal"] = lambda: Check("healthy" if journal.healthy else "unhealthy", {})
     if redis is not None:
@@ -43,6 +57,13 @@ def health_checks(
     if floors.belongings is not None:
         checks["backend"] = partial(_backend, floors.belongings)
     return checks
+
+
+def _open_files() -> Check:
+    """Who connects beyond them is sent away, and songs can no longer be opened."""
+    seen = process.look()
+    status = "healthy" if seen.open_files < seen.most_files - OWN_FILES / 2 else "degraded"
+    return Check(status, {"open": seen.open_files, "most": seen.most_files})
 
 
 def _backend(belongings: Belongings) -> Check:

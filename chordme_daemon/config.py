@@ -40,6 +40,8 @@ from chordme_daemon.sources import (
 )
 
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - this is to refuse it
+# The endpoints that several workers can have together.
+SHARED = {"server.listen": ("tcp", "tcp6", "systemd"), "server.admin": ("tcp", "tcp6")}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INTRODUCTION = """\
 The settings of twistd chordme. Each is shown with its default and commented out: take the # away
@@ -245,10 +247,11 @@ def _check_workers(given: Mapping[str, Given], values: Mapping[str, Any]) -> Non
         return
     if not values["cluster.redis_url"]:
         raise wrong("server.workers", given["server.workers"], "1, as cluster.redis_url is not set")
-    for name in ("server.listen", "server.admin"):
+    for name, kinds in SHARED.items():
         for one in given[name].text.split():
-            if not one.startswith(("tcp:", "tcp6:")):
-                raise wrong(name, given[name], "only tcp: endpoints, as there are several workers")
+            if not one.startswith(tuple(f"{kind}:" for kind in kinds)):
+                expected = f"only endpoints of {', '.join(kinds)}, as there are several workers"
+                raise wrong(name, given[name], expected)
 
 
 def default_ini() -> str:

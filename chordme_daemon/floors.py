@@ -1,6 +1,5 @@
 """Every part of a daemon, from the ground up: the one place where all are named."""
 
-import math
 import os
 import secrets
 import time
@@ -8,24 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.ssl import Certificate
+from twisted.web.server import Request
 
-from chordme_daemon import __version__
+from chordme_daemon import __version__, values
 from chordme_daemon.admission import Admission
 from chordme_daemon.app import payloads
 from chordme_daemon.app.access import Access
 from chordme_daemon.app.allowance import Allowance
-from chordme_daemon.app.answers import Answers, Limits
-from chordme_daemon.app.auth import Verifier
+from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.emitters import Emitters
 from chordme_daemon.app.events import Fields, Permission
-from chordme_daemon.app.keyring import Key, secret_key
+from chordme_daemon.app.keyring import Key
 from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.records import Records
-from chordme_daemon.app.rooms import Capacity, Rooms
+from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.server import App
 from chordme_daemon.app.turnstile import Turnstile
 from chordme_daemon.belongings import Belongings
@@ -34,12 +32,10 @@ from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
 from chordme_daemon.cluster.saves import ISaves, LocalSaves, RedisSaves
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.server import Settings
-from chordme_daemon.engineio.session import Heartbeat
 from chordme_daemon.engineio.websocket import WebSocketFactory
 from chordme_daemon.keys import RemoteKeys
 from chordme_daemon.relay import Peer, Relay
-from chordme_daemon.settings import Auth, Config, store_path
+from chordme_daemon.settings import Config, store_path
 from chordme_daemon.socketio.server import Server as SocketServer
 from chordme_daemon.web import client_address
 
@@ -67,7 +63,7 @@ class Floors:
 
     def _build_transports(self) -> None:
         config, reactor = self._config, self._reactor
-        settings = _engine_settings(config, self._most_connections)
+        settings = values.engine_settings(config, self._most_connections)
         self.socketio = SocketServer(
             reactor,
             # The application is built last.
@@ -98,7 +94,7 @@ class Floors:
         self.rooms = Rooms(
             self.cluster,
             self.socketio.prepare,
-            Capacity(limits.rooms_per_connection, limits.rooms_per_user, limits.members_per_room),
+            values.capacity(limits),
             time.time,
             self.documents.bring_back,
             clock=reactor,
@@ -107,7 +103,7 @@ class Floors:
 
     def _build_application(self) -> None:
         config, reactor, limits = self._config, self._reactor, self._config.limits
-        self.address_of = client_address(config.proxy.trusted)
+        self._address_of = client_address(config.proxy.trusted)
         self.relay = self._build_relay()
         self.records = Records(self.cluster, self.rooms, self.documents, _now_ms)
         self.share = self.redis.session.spend if self.redis is not None else None
@@ -118,6 +114,7 @@ class Floors:
         self.admission = Admission(
             self.connections, limits.connections_per_address, self.socketio.accept
         )
+        self.turnstile = Turnstile(limits.connections_per_user, self._refund)
         self.keys = self._build_keys()
         self.access = self._build_access()
         self.answers, self.app = self._build_app()
@@ -138,6 +135,10 @@ class Floors:
         )
         if self.belongings is not None:
             self._join_belongings(self.belongings)
+
+    def address_of(self, request: Request) -> str:
+        """The client's address of a request, as far as trusted proxies tell it."""
+        return self._address_of(request)
 
     def _build_relay(self) -> Relay | None:
         if self.redis is None or not self._config.cluster.peer_listen:
@@ -182,7 +183,7 @@ class Floors:
             wall_s=time.time,
             prefix=cluster.prefix,
             peer_address=lambda: self.peer_address,
-            trust=_authorities(cluster.redis_ca),
+            trust=values.authorities(cluster.redis_ca),
             journal=self.journal,
             listeners=self._listeners(),
         )
@@ -221,7 +222,7 @@ class Floors:
         backend = self._config.backend
         if not backend.url:
             return None
-        trust = _authorities(backend.ca)
+        trust = values.authorities(backend.ca)
         return Belongings(backend, self._reactor, time.time, trust=trust, claims=self._claims)
 
     def _join_belongings(self, belongings: Belongings) -> None:
@@ -242,36 +243,32 @@ class Floors:
         def learned(keys: Sequence[Key]) -> None:
             self.access.verifier.use(keys)
 
-        return RemoteKeys(self._reactor, auth.jwks_url, learned, _authorities(auth.jwks_ca))
+        return RemoteKeys(self._reactor, auth.jwks_url, learned, values.authorities(auth.jwks_ca))
 
     def _build_access(self) -> Access:
         auth = self._config.auth
         return Access(
-            verifier(auth),
+            values.verifier(auth),
             self._claims if self.belongings is None else self.belongings.rights,
             auth.authenticate_within_s,
             None if self.keys is None else self.keys.look,
         )
 
     def _build_app(self) -> tuple[Answers, App]:
-        limits = _limits(self._config)
         answers = Answers(
             self._reactor,
             time.time,
             access=self.access,
-            limits=limits,
+            limits=values.limits(self._config),
             rooms=self.rooms,
             editing=Editing(self.rooms, self.documents, _now_ms),
-            turnstile=Turnstile(
-                self._config.limits.connections_per_user,
-                self.admission.refund if self._config.limits.refund_authenticated else None,
-            ),
+            turnstile=self.turnstile,
             share=self.share,
         )
 
         def greeting() -> Fields:
             degraded = not self.cluster.available
-            return payloads.connected(__version__, limits.announced, degraded=degraded)
+            return payloads.connected(__version__, answers.limits.announced, degraded=degraded)
 
         return answers, App(self._reactor, answers, self.access, greeting)
 
@@ -307,6 +304,29 @@ class Floors:
             *([self.belongings] if self.belongings is not None else []),
         )
 
+    def reload(self, config: Config) -> None:
+        """Go by another configuration, in all that can be changed while clients are here."""
+        self._config = config
+        auth, limits = config.auth, config.limits
+        self._address_of = client_address(config.proxy.trusted)
+        self.access.verifier = values.verifier(auth)
+        if self.keys is not None:
+            self.access.verifier.use(self.keys.keys)
+        self.access.authenticate_within_s = auth.authenticate_within_s
+        self._claims.default = Permission.from_wire(auth.default_permission)
+        self.engine.settings = values.engine_settings(config, self._most_connections)
+        self.websockets.limit(limits.message_bytes)
+        self.connections.change(limits.connections)
+        self.admission.most = limits.connections_per_address
+        self.turnstile.most = limits.connections_per_user
+        self.rooms.capacity = values.capacity(limits)
+        self.answers.go_by(values.limits(config))
+        self.app.review()
+
+    def _refund(self, address: str) -> None:
+        if self._config.limits.refund_authenticated:
+            self.admission.refund(address)
+
     async def stop(self) -> None:
         """End, when the clients have left."""
         if self.belongings is not None:
@@ -319,66 +339,5 @@ class Floors:
             await self.journal.close()
 
 
-def verifier(auth: Auth) -> Verifier:
-    """Who tells good tokens from bad ones; where keys are published, it is given them later."""
-    keys: list[Key] | None = list(auth.key_files)
-    if auth.jwks_url:
-        keys = None
-    elif auth.secret:
-        keys = [secret_key(auth.secret, auth.algorithms)]
-        if auth.previous_secret:
-            until_s = math.inf if auth.previous_until_s is None else auth.previous_until_s
-            keys.append(secret_key(auth.previous_secret, auth.algorithms, until_s))
-    return Verifier(
-        keys,
-        issuer=auth.issuer or None,
-        audience=auth.audience or None,
-        leeway_s=auth.leeway_s,
-        user_claim=auth.user_claim,
-    )
-
-
-def _authorities(path: str) -> list[Certificate]:
-    if not path:
-        return []
-    with open(path, "rb") as file:
-        blocks = file.read().split(b"-----BEGIN CERTIFICATE-----")[1:]
-    return [Certificate.loadPEM(b"-----BEGIN CERTIFICATE-----" + block) for block in blocks]
-
-
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _engine_settings(config: Config, most_connections: int) -> Settings:
-    heartbeat, limits = config.heartbeat, config.limits
-    return Settings(
-        heartbeat=Heartbeat(heartbeat.ping_interval_s, heartbeat.ping_timeout_s),
-        upgrade_timeout_s=heartbeat.upgrade_timeout_s,
-        max_message_bytes=limits.message_bytes,
-        max_queued_bytes=limits.send_buffer_bytes,
-        max_sockets=min(config.server.max_connections, most_connections),
-    )
-
-
-def _limits(config: Config) -> Limits:
-    limits = config.limits
-    announced: dict[str, object] = {
-        name: {"count": rate.count, "seconds": rate.per_s}
-        for name in ("connections", "messages", "operations", "cursors", "joins")
-        if (rate := getattr(limits, name)).count
-    }
-    for name in ("event_bytes", "message_bytes", "rooms_per_connection", "members_per_room"):
-        announced[name] = getattr(limits, name)
-    for name in ("connections_per_address", "connections_per_user"):
-        if most := getattr(limits, name):
-            announced[name] = most
-    return Limits(
-        messages=limits.messages,
-        operations=limits.operations,
-        cursors=limits.cursors,
-        joins=limits.joins,
-        event_bytes=limits.event_bytes,
-        rooms_per_connection=limits.rooms_per_connection,
-        announced=announced,
-    )

@@ -10,11 +10,11 @@
   is Twisted's complaint that it may not write beside its plugins.
 """
 
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from math import inf
 from typing import Any, TextIO
 
 import orjson
@@ -29,7 +29,10 @@ from twisted.logger import (
     PredicateResult,
     formatEvent,
 )
+from twisted.python.logfile import BaseLogFile
 from zope.interface import implementer, provider
+
+from chordme_daemon.throttle import Throttle
 
 MAX_TEXT = 4096
 MAX_TRACEBACK = 65_536
@@ -40,6 +43,8 @@ NUMBERS = re.compile(r"[0-9]+")
 # What Twisted's older interface adds to an event.
 LEGACY_FIELDS = {"time", "message", "isError", "system", "format", "logLevel", "log_text", "why"}
 OWN_FIELDS = {"time", "level", "namespace", "text", "traceback"}
+
+PRIORITIES = {"debug": "<7>", "info": "<6>", "warn": "<4>", "error": "<3>", "critical": "<2>"}
 
 SENSITIVE = r"token|secret|password|passwd|authorization|jwt|\bsid"
 REDACTIONS = (
@@ -68,28 +73,62 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def observer(
-    level: str, format: str, stream: TextIO, now: Callable[[], float] = time.monotonic
-) -> ILogObserver:
-    """An observer that writes events of `level` and above to `stream`, as `text` or `json`."""
-    write = _LineObserver(_json_line if format == "json" else _text_line, stream, now)
-    predicates = [LogLevelFilterPredicate(LogLevel.levelWithName(level))]
-    if level != "debug":
-        predicates[:0] = [_not_autobahn_below_error, _not_the_plugin_cache]
-    return FilteringLogObserver(write, predicates)
+def writes_to_journal(environ: Mapping[str, str], *, is_worker: bool = False) -> bool:
+    """Whether what is printed goes to journald, as `$JOURNAL_STREAM` says of one file.
+
+    Of a worker, what is printed goes where its parent prints.
+    """
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    if is_worker or not inode:
+        return bool(inode)
+    try:
+        printed = os.fstat(1)
+    except OSError:
+        return False
+    return (device, inode) == (str(printed.st_dev), str(printed.st_ino))
 
 
 @implementer(ILogObserver)
-class _LineObserver:
+class LogObserver:
+    """Writes events of `level` and above to `stream`, as `text` or `json`.
+
+    For journald, which keeps the time itself, each line says in front how much it matters.
+    """
+
     def __init__(
-        self, line: Callable[[LogEvent], str], stream: TextIO, now: Callable[[], float]
+        self,
+        level: str,
+        format: str,
+        stream: TextIO,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        to_journal: bool = False,
     ) -> None:
-        self._line = line
         self._stream = stream
         self._now = now
+        self._to_journal = to_journal
         self._throttle = Throttle(REPEATED_EVERY_S)
+        self.go_by(level, format)
+
+    def go_by(self, level: str, format: str) -> None:
+        """Go on like this."""
+        self._line = _json_line if format == "json" else _text_line
+        predicates = [LogLevelFilterPredicate(LogLevel.levelWithName(level))]
+        if level != "debug":
+            predicates[:0] = [_not_autobahn_below_error, _not_the_plugin_cache]
+        write: Any = self._write
+        self._observe = FilteringLogObserver(write, predicates)
+
+    def reopen(self) -> None:
+        """Go on in a new file, where the old one was moved away."""
+        if isinstance(self._stream, BaseLogFile):
+            self._stream.reopen()  # type: ignore[no-untyped-call] # Twisted has no types here
 
     def __call__(self, event: LogEvent) -> None:
+        """Write the event, if it matters enough."""
+        self._observe(event)
+
+    def _write(self, event: LogEvent) -> None:
         namespace, text = str(event.get("log_namespace")), formatEvent(event)[:MAX_TEXT]
         if not namespace.startswith("chordme_daemon"):
             text = NUMBERS.sub("0", text)
@@ -99,7 +138,9 @@ class _LineObserver:
             return
         if held_back:
             event = {**event, "held_back": held_back}
-        line = self._line(event) + "\n"
+        self._print(self._line(event, self._to_journal) + "\n")
+
+    def _print(self, line: str) -> None:
         try:
             self._stream.write(line)
         except UnicodeEncodeError:
@@ -121,18 +162,27 @@ def _not_the_plugin_cache(event: LogEvent) -> Any:
     return PredicateResult.no if is_it else PredicateResult.maybe
 
 
-def _text_line(event: LogEvent) -> str:
-    head = " ".join(_head(event).values())
+def _text_line(event: LogEvent, to_journal: bool) -> str:
+    head = _head(event)
+    if to_journal:
+        del head["time"]
+    first = " ".join(head.values())
     if "held_back" in event:
-        head += f" ({event['held_back']} more like it)"
-    return "\n    ".join([head, *_traceback(event)])
+        first += f" ({event['held_back']} more like it)"
+    priority = _priority(event) if to_journal else ""
+    return f"\n{priority}    ".join([f"{priority}{first}", *_traceback(event)])
 
 
-def _json_line(event: LogEvent) -> str:
+def _json_line(event: LogEvent, to_journal: bool) -> str:
     line: dict[str, object] = {**_fields(event), **_head(event)}
     if traceback := _traceback(event):
         line["traceback"] = "\n".join(traceback)
-    return orjson.dumps(line).decode()
+    return (_priority(event) if to_journal else "") + orjson.dumps(line).decode()
+
+
+def _priority(event: LogEvent) -> str:
+    """How much it matters, as syslog numbers it (sd-daemon(3))."""
+    return PRIORITIES[event.get("log_level", LogLevel.info).name]
 
 
 def _head(event: LogEvent) -> dict[str, str]:
@@ -181,7 +231,7 @@ def _fields(event: LogEvent) -> dict[str, object]:
 class Logged(Service):
     """A service that brings log lines of its own along, if nobody else has."""
 
-    log_observer: ILogObserver | None = None
+    log_observer: LogObserver | None = None
 
     def setServiceParent(self, parent: Any) -> None:
         """Become a part of the application."""
@@ -189,35 +239,12 @@ class Logged(Service):
             parent.setComponent(ILogObserver, self.log_observer)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
+    def go_by(self, level: str, format: str) -> None:
+        """Go on to log like this."""
+        if self.log_observer is not None:
+            self.log_observer.go_by(level, format)
 
-class Throttle:
-    """Lets a repeated line through once in `every_s` seconds, with the count of those held back.
-
-    It remembers `max_keys` keys; more are one key together, until old ones can be forgotten.
-    """
-
-    def __init__(self, every_s: float, max_keys: int = 256) -> None:
-        self._every_s = every_s
-        self._max_keys = max_keys
-        # When each was last let through, and how many were held back since; oldest first.
-        self._seen: dict[str, tuple[float, int]] = {}
-
-    def admit(self, key: str, now: float) -> int | None:
-        """How many were held back since the last one let through, or None: hold this one back."""
-        if key not in self._seen and len(self._seen) >= self._max_keys:
-            self._forget(now)
-            if len(self._seen) >= self._max_keys:
-                key = ""
-        at, held_back = self._seen.get(key, (-inf, 0))
-        if now - at < self._every_s:
-            self._seen[key] = (at, held_back + 1)
-            return None
-        self._seen.pop(key, None)
-        self._seen[key] = (now, 0)
-        return held_back
-
-    def _forget(self, now: float) -> None:
-        for key, (at, _) in list(self._seen.items()):
-            if now - at < self._every_s:
-                return
-            del self._seen[key]
+    def reopen_log(self) -> None:
+        """Go on in a new log file, where the old one was moved away."""
+        if self.log_observer is not None:
+            self.log_observer.reopen()

@@ -32,7 +32,7 @@ ENDPOINTS = {
     "ssl": "port privateKey certKey sslmethod interface backlog extraCertChain dhParameters",
     "tls": "path port backlog interface",
     "unix": "address mode backlog lockfile",
-    "systemd": "domain index name",
+    "systemd": "domain name index",
 }
 # What tutorials and examples make their secrets of.
 STOCK_WORDS = re.compile(
@@ -108,7 +108,11 @@ def endpoint(text: str) -> dict[str, str]:
     for part in parts:
         name, equals, value = part.partition("=")
         found |= {name: value} if equals else {next(unnamed, "?"): part}
-    if not known or not found.get(known[0]) or not found.keys() <= set(known):
+    if kind == "systemd" and found.keys() <= set(known):
+        name, index = found.get("name"), found.get("index")
+        if bool(name) == bool(index) or (index and not re.fullmatch("[0-9]{1,3}", index)):
+            raise ValueError("endpoints such as systemd:name=chordme, or systemd:index=0")
+    elif not known or not found.get(known[0]) or not found.keys() <= set(known):
         raise ValueError("endpoints such as tcp:5000 or unix:/run/chordme.sock")
     if not all(re.fullmatch("[0-9]{1,5}", found.get(name, "0")) for name in ("port", "backlog")):
         raise ValueError("whole numbers as port and backlog")

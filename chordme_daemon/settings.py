@@ -75,6 +75,12 @@ class Server:
         "How many processes share these ports, each a daemon of its own, joined by the Redis of "
         "[cluster]. Worker N, from 0, has its admin site on a port that is N higher.",
     )
+    drain_within_s: float = setting(
+        "2",
+        parsers.seconds(0, 600),
+        "Seconds over which clients are sent away when the daemon stops, so that they do not all "
+        "come back at once.",
+    )
 
 
 @attrs.frozen

@@ -80,7 +80,14 @@ def test_what_is_given_back_can_be_spent_again() -> None:
     assert [callable(one) for one in found] == [True, True, False]
 
 
-def test_without_a_cap_nothing_is_counted() -> None:
+def test_a_cap_may_come_and_go_and_counts_those_that_were_there_before() -> None:
     door = Door()
-    assert door.come("192.0.2.1") == door.heard.append
-    assert not door.admission._open
+    first = door.come("192.0.2.1")
+    door.admission.most = 1
+    assert door.come("192.0.2.1") == FULL_S
+    door.admission.most = 0
+    assert callable(door.come("192.0.2.1"))
+    door.admission.most = 2
+    assert door.come("192.0.2.1") == FULL_S
+    first(Closed("transport close"))
+    assert callable(door.come("192.0.2.1"))

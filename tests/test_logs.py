@@ -11,7 +11,8 @@ from twisted.logger._legacy import publishToNewObserver
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from chordme_daemon.logs import MAX_TEXT, Throttle, escape, observer, redact
+from chordme_daemon.logs import MAX_TEXT, LogObserver, escape, redact
+from chordme_daemon.throttle import Throttle
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoxfQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) ([\w.-]+) (.*)")
@@ -20,7 +21,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) ([\w.-]+) (.*)"
 def logged(format="text", level="info", namespace="chordme_daemon.x"):
     """A logger, and the stream that its events are written to."""
     stream = io.StringIO()
-    return Logger(namespace, observer=observer(level, format, stream)), stream
+    return Logger(namespace, observer=LogObserver(level, format, stream)), stream
 
 
 def failed_with(message):
@@ -32,7 +33,7 @@ def failed_with(message):
 
 class TestText:
     def test_it_is_an_observer(self):
-        assert verifyObject(ILogObserver, observer("info", "text", io.StringIO()))
+        assert verifyObject(ILogObserver, LogObserver("info", "text", io.StringIO()))
 
     def test_an_event_is_time_level_namespace_and_text(self):
         source, stream = logged()
@@ -43,7 +44,7 @@ class TestText:
 
     def test_the_time_is_the_events_own_in_utc(self):
         stream = io.StringIO()
-        observer("info", "text", stream)(
+        LogObserver("info", "text", stream)(
             {
                 "log_time": 1_800_000_000.25,
                 "log_level": LogLevel.info,
@@ -116,19 +117,19 @@ class TestText:
     def test_a_stream_that_is_not_unicode_gets_escapes(self):
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding="ascii")
-        Logger("n", observer=observer("info", "text", stream)).info("C♯")
+        Logger("n", observer=LogObserver("info", "text", stream)).info("C♯")
         assert raw.getvalue().endswith(b"n C\\u266f\n")
 
     def test_each_event_is_flushed(self):
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding="utf-8")
-        Logger("n", observer=observer("info", "text", stream)).info("now")
+        Logger("n", observer=LogObserver("info", "text", stream)).info("now")
         assert raw.getvalue().endswith(b"now\n")
 
     def test_an_event_of_the_older_interface_is_logged(self):
         stream = io.StringIO()
         publishToNewObserver(
-            observer("info", "text", stream),
+            LogObserver("info", "text", stream),
             {"message": ("old", "style"), "isError": 0, "time": 0.0, "system": "-"},
             lambda event: " ".join(event["message"]),
         )
@@ -221,11 +222,11 @@ class TestLevels:
 
     def test_an_unknown_level_is_refused(self):
         with pytest.raises(Exception, match="loud"):
-            observer("loud", "text", io.StringIO())
+            LogObserver("loud", "text", io.StringIO())
 
     def test_it_works_behind_a_publisher(self):
         stream = io.StringIO()
-        publisher = LogPublisher(observer("info", "text", stream))
+        publisher = LogPublisher(LogObserver("info", "text", stream))
         Logger("n", observer=publisher).info("heard")
         assert stream.getvalue().endswith("n heard\n")
 
@@ -298,7 +299,7 @@ class TestEscape:
 class TestRepetition:
     def test_the_same_line_is_written_once_a_second_with_the_count_of_the_others(self):
         stream, instants = io.StringIO(), iter([0.0, 0.1, 0.2, 1.1, 1.1])
-        source = Logger("n", observer=observer("info", "text", stream, instants.__next__))
+        source = Logger("n", observer=LogObserver("info", "text", stream, instants.__next__))
         for _ in range(4):
             source.warn("out of files")
         source.warn("something else")
@@ -307,14 +308,14 @@ class TestRepetition:
 
     def test_lines_that_differ_in_a_number_are_the_same(self):
         stream, instants = io.StringIO(), iter([0.0, 0.1, 0.2])
-        source = Logger("n", observer=observer("info", "text", stream, instants.__next__))
+        source = Logger("n", observer=LogObserver("info", "text", stream, instants.__next__))
         for port in (40001, 40002, 40003):
             source.warn("out of files: closed {port}", port=port)
         assert len(stream.getvalue().splitlines()) == 1
 
     def test_json_has_the_count_as_a_field(self):
         stream, instants = io.StringIO(), iter([0.0, 0.1, 1.0])
-        source = Logger("n", observer=observer("info", "json", stream, instants.__next__))
+        source = Logger("n", observer=LogObserver("info", "json", stream, instants.__next__))
         for _ in range(3):
             source.warn("out of files")
         assert orjson.loads(stream.getvalue().splitlines()[1])["held_back"] == 1

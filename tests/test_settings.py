@@ -28,6 +28,7 @@ class TestDefaults:
             "origins": (),
             "max_connections": 10_000,
             "workers": 1,
+            "drain_within_s": 2.0,
         }
         assert attrs.asdict(config.heartbeat) == {
             "ping_interval_s": 25.0,

@@ -51,12 +51,22 @@ class Allowance:
         beforehand: float = PART,
     ) -> None:
         self._name = name
-        self._rate = rate
         self._clock = clock
-        self._share = share if rate.count else None
+        self._shares = share
+        self._beforehand = beforehand
+        self._begin(rate)
+
+    def _begin(self, rate: Rate) -> None:
+        self._rate = rate
+        self._share = self._shares if rate.count else None
         self._alone = Budget(rate)
-        self._at_once = 1 + int(rate.count * beforehand)
+        self._at_once = 1 + int(rate.count * self._beforehand)
         self._stores: dict[str, _Store] = {}
+
+    def change(self, rate: Rate) -> None:
+        """Have another rate, if it is another one; all buckets are full then."""
+        if rate != self._rate:
+            self._begin(rate)
 
     def spend(self, key: str) -> "float | Deferred[float]":
         """Take one: 0.0 if there was one, else the seconds until there is; then none is taken."""

@@ -70,16 +70,16 @@ class Answers:
         self._clock = clock
         self._wall_s = wall_s
         self._access = access
-        self._limits = limits
+        self.limits = limits
         self._rooms = rooms
         self._editing = editing
         self._turnstile = turnstile
         self._joins = Allowance("joins", limits.joins, clock, share)
         self._messages = Allowance("messages", limits.messages, clock, share)
         self._operations = Allowance("operations", limits.operations, clock, share)
-        cursors = Allowance("cursors", limits.cursors, clock, share)
-        self._allowances = (self._joins, self._messages, self._operations, cursors)
-        self._cursors = Cursors(clock, cursors, self._publish_cursor)
+        self._moves = Allowance("cursors", limits.cursors, clock, share)
+        self._allowances = (self._joins, self._messages, self._operations, self._moves)
+        self._cursors = Cursors(clock, self._moves, self._publish_cursor)
         # Current clients by what they are known by when they come back.
         self._current: dict[str, Client] = {}
         self._serve: dict[type, Callable[..., Answering]] = {
@@ -91,14 +91,22 @@ class Answers:
             events.Ping: self._ping,
         }
 
+    def go_by(self, limits: Limits) -> None:
+        """Have other limits from now on; rates that have changed begin anew."""
+        self.limits = limits
+        self._joins.change(limits.joins)
+        self._messages.change(limits.messages)
+        self._operations.change(limits.operations)
+        self._moves.change(limits.cursors)
+
     def serve(self, client: Client, request: events.Request, size_bytes: int) -> Answering:
         """Do what a request asks for; raises or fails with `Refused` if that is not granted."""
         too_large: Refused | None = None
         if isinstance(request, events.BroadcastMessage):
             # A number can be longer than it was written.
             size_bytes = max(size_bytes, request.size_bytes)
-        if size_bytes > self._limits.event_bytes:
-            limit = self._limits.event_bytes
+        if size_bytes > self.limits.event_bytes:
+            limit = self.limits.event_bytes
             too_large = Refused(Code.MESSAGE_TOO_LARGE, "Message too large", limit=limit)
         if isinstance(request, events.SubmitOperation):
             return self._submit(client, request, too_large)
@@ -247,7 +255,7 @@ class Answers:
         if request.room_id in client.seats:
             _, seat = client.seats[request.room_id]
         else:
-            most = self._limits.rooms_per_connection
+            most = self.limits.rooms_per_connection
             if len(client.seats) >= most:
                 raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
             seat = _seat(client, identity, level)

@@ -42,11 +42,11 @@ class TokenClaims:
     """What the token says; `default` is for tokens that say nothing about rooms."""
 
     def __init__(self, default: Permission) -> None:
-        self._default = default
+        self.default = default
 
     def known(self, identity: Identity, room_id: str) -> Permission:
         """What the token says."""
-        return permission(identity, room_id, self._default)
+        return permission(identity, room_id, self.default)
 
     def ask(self, identity: Identity, room_id: str, *, anew: bool = False) -> Deferred[Permission]:
         """The same; there is nobody else to ask."""

@@ -62,7 +62,7 @@ class Rooms:
         self._cluster = cluster
         self._fill = fill
         self._prepare = prepare
-        self._capacity = capacity
+        self.capacity = capacity
         self._wall_s = wall_s
         self._bring_back = bring_back
         self._clock = clock
@@ -110,7 +110,7 @@ class Rooms:
             await room.settled(seat.member.key)
             if not room.has(seat):  # it was put out meanwhile
                 raise Refused(Code.FORBIDDEN, "Not authorized for this room")
-            most = self._capacity.members_per_room
+            most = self.capacity.members_per_room
             return room, await self._cluster.join(room_id, seat.member, most)
         except Exception as error:
             if is_new and room.seats.get(seat.member.key) is seat:
@@ -272,7 +272,7 @@ class Rooms:
 
     def _check_capacity(self, room_id: str, user: str) -> None:
         rooms = self._rooms_of.get(user, Counter[str]())
-        most = self._capacity.rooms_per_user
+        most = self.capacity.rooms_per_user
         if room_id not in rooms and len(rooms) >= most:
             raise Refused(Code.TOO_MANY_ROOMS, "Too many rooms", limit=most)
 

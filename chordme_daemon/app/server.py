@@ -53,7 +53,7 @@ class App:
         self.measures = Measures()
         self.clock = clock
         self._answers = answers
-        self._authenticate_within_s = access.authenticate_within_s
+        self._access = access
         self._greeting = greeting
         self._refusals = Budget(REFUSALS)
 
@@ -61,7 +61,7 @@ class App:
 
     def accept(self, connection: Connection, auth: dict[str, object] | None) -> Receive:
         """Take a new connection to the namespace."""
-        deadline = self.clock.seconds() + self._authenticate_within_s
+        deadline = self.clock.seconds() + self._access.authenticate_within_s
         client = Client(connection, deadline, client_id=events.client_id_of(auth))
         self.clients[connection.sid] = client
         connection.emit("connected", self._greeting())
@@ -86,6 +86,12 @@ class App:
                 self.log.failure("Looking after a client failed")
         self._refusals.forget(now)
         self._answers.tick()
+
+    def review(self) -> None:
+        """Look again at what all clients may do, where that is known at once."""
+        for client in list(self.clients.values()):
+            for room_id in list(client.seats):
+                self._answers.review(client, room_id)
 
     def _look_after(self, client: Client, now: float) -> None:
         if client.identity is not None:

@@ -9,14 +9,15 @@ from chordme_daemon.app.events import Code, Refused
 
 
 class Turnstile:
-    """Counts the connections of each user on this daemon; no user has more than `most`, 0 for any.
+    """Counts the connections of each user on this daemon; no user has more than `most`, 0 for any;
+    that may change at any time.
 
     `refund(address)` is called for a client that has said who it is, once, over however many
     connections: it does not count against its address then.
     """
 
     def __init__(self, most: int = 0, refund: Callable[[str], None] | None = None) -> None:
-        self._most = most
+        self.most = most
         self._refund = refund
         self._connections: Counter[str] = Counter()
         self._entered: dict[str, str] = {}
@@ -24,8 +25,8 @@ class Turnstile:
     def enter(self, client: Client, identity: Identity, *, replaces: bool) -> None:
         """Let a connection in that has just said who it is, perhaps for one that goes."""
         here = self._connections[identity.key] - replaces
-        if self._most and here >= self._most:
-            raise Refused(Code.RATE_LIMITED, "Too many connections", limit=self._most)
+        if self.most and here >= self.most:
+            raise Refused(Code.RATE_LIMITED, "Too many connections", limit=self.most)
         self._connections[identity.key] += 1
         self._entered[client.connection.sid] = identity.key
         if self._refund is not None and client.connection.is_first:

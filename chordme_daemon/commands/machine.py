@@ -17,8 +17,8 @@ import twisted.plugins
 from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.commands.finding import Finding, error, warning, well
 from chordme_daemon.files import OWN_FILES
-from chordme_daemon.floors import verifier
 from chordme_daemon.settings import Auth, Config, Server, store_path
+from chordme_daemon.values import verifier
 
 LITTLE_SPACE_BYTES: Final = 100 << 20
 

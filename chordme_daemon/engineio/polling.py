@@ -191,7 +191,8 @@ class EngineResource(Resource):
         super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
         self._server = server
         self._websockets = websockets
-        self._door = door
+        # Another one may take its place.
+        self.door = door
 
     def render(self, request: Request) -> bytes | int:
         """Serve any request under the path."""
@@ -211,7 +212,7 @@ class EngineResource(Resource):
             request.finish()
 
     def _serve(self, request: Request) -> bytes | int:
-        self._door.check_origin(request)
+        self.door.check_origin(request)
         if request.method == b"OPTIONS":
             return _answer_preflight(request)
         transport = _single(request, b"transport")
@@ -255,7 +256,7 @@ class EngineResource(Resource):
         """Have another daemon serve a request whose session is not here."""
         unknown = Refusal(*SESSION_UNKNOWN)
         refuse = partial(self._refuse_later, Failure(unknown), request)
-        if not self._door.pass_on(request, sid, refuse):
+        if not self.door.pass_on(request, sid, refuse):
             raise unknown
 
     def _admit(self, request: Request, begin: Callable[[str], None]) -> int:
@@ -264,14 +265,14 @@ class EngineResource(Resource):
             raise Refusal(*BAD_VERSION)
         if self._server.full:
             raise Refusal(*FULL)
-        address = self._door.address_of(request)
+        address = self.door.address_of(request)
 
         def decide(wait_s: float) -> None:
             if wait_s > 0:
                 raise Refusal(*RATE_LIMITED, wait_s)
             begin(address)
 
-        wait_s = self._door.admit(address)
+        wait_s = self.door.admit(address)
         if isinstance(wait_s, Deferred):
             deciding = wait_s.addCallback(decide).addErrback(self._refuse_later, request)
             # One that has left is not let in.
@@ -393,7 +394,8 @@ def _refuse(request: Request, refusal: Refusal) -> bytes:
         request.setHeader(b"allow", METHODS)
     if refusal.retry_after_s:
         request.setHeader(b"retry-after", str(int(refusal.retry_after_s) + 1).encode())
-    if asks_for_websocket(request):
+    if asks_for_websocket(request) or refusal.status == 503:
+        # Where there is no room, there may be at another daemon of the same address.
         close_after(request)
     body = orjson.dumps({"code": refusal.code, "message": refusal.message})
     request.setHeader(b"content-length", str(len(body)).encode())

@@ -318,9 +318,13 @@ class Server:
         for sid in [sid for sid, (_, until) in self._last_words.items() if now >= until]:
             del self._last_words[sid]
 
+    def admit_nobody(self) -> None:
+        """Let nobody in any more; who is here is served."""
+        self._stopping = True
+
     def stop(self, reason: str = "server shutting down") -> None:
         """Close every socket, and let nobody in any more."""
-        self._stopping = True
+        self.admit_nobody()
         for socket in list(self.sockets.values()):
             socket.close(reason)
 

@@ -380,13 +380,17 @@ class WebSocketFactory(WebSocketServerFactory):
         super().__init__(reactor=clock)
         self.clock = clock
         self.upgrade_timeout_s = upgrade_timeout_s
-        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
-        self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
+        self.limit(max_message_bytes)
         self.poller = Poller(clock) if Poller.suits(clock) else None
         self.open: set[WebSocketTransport] = set()
         self.received_bytes = self.sent_bytes = 0
         # The connections in the middle of a message, and since when.
         self.partial: dict[WebSocketTransport, float] = {}
+
+    def limit(self, max_message_bytes: int) -> None:
+        """Take no longer messages, on connections that are yet to come."""
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
+        self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
 
     def build(self, opening: bytes, opened: Opened) -> WebSocketTransport:
         """A protocol that answers `opening`; `opened(it)` then says who receives its frames."""

@@ -35,10 +35,10 @@ def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
     """
     with ExitStack() as daemons:
 
-        def start(settings: dict[str, object] | None = None, **options: Any) -> Daemon:
+        def start(settings: dict[str, object] | None = None, *options: str, **more: Any) -> Daemon:
             log_path = tmp_path / f"daemon-{len(list(tmp_path.iterdir()))}.log"
             settings = {"limits.connections": 0, **(settings or {})}
-            return daemons.enter_context(Daemon(log_path, settings, **options))
+            return daemons.enter_context(Daemon(log_path, settings, *options, **more))
 
         yield start
 

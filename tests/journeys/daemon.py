@@ -63,10 +63,13 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
 
 
-def command_line(settings: Mapping[str, object], *options: str) -> list[str]:
+def command_line(
+    settings: Mapping[str, object], *options: str, logfile: Path | None = None
+) -> list[str]:
     """The command that runs a daemon in the foreground."""
     overrides = [f"--set={name}={value}" for name, value in settings.items()]
-    return [str(TWISTD), "--nodaemon", "--pidfile=", "chordme", *options, *overrides]
+    of_twistd = ["--nodaemon", "--pidfile=", *([f"--logfile={logfile}"] if logfile else [])]
+    return [str(TWISTD), *of_twistd, "chordme", *options, *overrides]
 
 
 @attrs.frozen
@@ -113,7 +116,8 @@ def wait_until(true: Callable[[], object], what: str, within_s: float = 10.0) ->
 class Daemon:
     """A daemon process; `stop` it, or leave its context, to see that it ends cleanly.
 
-    It is started `within` a command that becomes another one, with further environment `variables`.
+    It is started `within` a command that becomes another one, with further environment `variables`
+    and open `descriptors`. Unless told otherwise, it stops without taking its time.
     """
 
     def __init__(
@@ -122,9 +126,11 @@ class Daemon:
         settings: Mapping[str, object],
         *options: str,
         demo: bool = False,
+        logfile: Path | None = None,
         port: int | None = None,
         admin_ports: int = 1,
         within: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
         **variables: str,
     ) -> None:
         self.port = port or free_port()
@@ -132,27 +138,31 @@ class Daemon:
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self._log_path = log_path
-        self._ends = CLEAN_ENDS
+        self._ends: tuple[int, ...] = CLEAN_ENDS
         self._expected: list[str] = []
         listen = {
             "server.listen": f"tcp:{self.port}:interface=127.0.0.1",
             "server.admin": f"tcp:{self.admin_port}:interface=127.0.0.1",
+            "server.drain_within": 0,
             "store.url": f"sqlite:{log_path}.sqlite3",
         }
         # A setting of None is left to its default.
         self.settings = {
             name: value for name, value in {**listen, **settings}.items() if value is not None
         }
-        if not demo:
+        if demo:
+            options = (*options, "--demo")
+        else:
             variables.setdefault("CHORDME_AUTH_SECRET", SECRET)
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [*within, *command_line(self.settings, *options, *(["--demo"] if demo else []))],
+                [*within, *command_line(self.settings, *options, logfile=logfile)],
                 cwd=ROOT,
                 env=environment(**variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=descriptors,
             )
 
     def __enter__(self) -> Self:
@@ -215,18 +225,32 @@ class Daemon:
         """An alarm with these words is what this journey is about."""
         self._expected.append(words)
 
+    def expect_end(self, number: signal.Signals) -> None:
+        """It is to end by this signal, and by nothing else."""
+        self._ends = (-number,)
+
     def kill(self) -> None:
         """End it as nothing should ever be ended: SIGKILL, at whatever it is about."""
-        self._ends = (-signal.SIGKILL,)
+        self.expect_end(signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> float:
+    def stop(self, within_s: float = STOP_WITHIN_S) -> float:
         """Send SIGTERM; how many seconds it took to end."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(STOP_WITHIN_S)
+            self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"SIGTERM did not stop it in time:\n{self.log}") from None
         return time.monotonic() - began
+
+    def reload(self) -> None:
+        """Send SIGHUP, and wait until it has been heard; the same is not said twice in a second."""
+        heard = self.log.count("reloaded")
+        until = time.monotonic() + 20
+        while self.log.count("reloaded") == heard:
+            assert time.monotonic() < until, "no answer to SIGHUP"
+            self.process.send_signal(signal.SIGHUP)
+            with suppress(AssertionError):
+                wait_until(lambda: self.log.count("reloaded") > heard, "the answer", 1.5)
