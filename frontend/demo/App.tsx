@@ -1,5 +1,5 @@
 import type { EditorView } from '@codemirror/view';
-import { lazy, Suspense, useState } from 'react';
+import { lazy, Suspense, useState, useSyncExternalStore } from 'react';
 import { ConnectionStatusIndicator } from '../src/components/ConnectionStatusIndicator';
 import type { UserId } from '../src/types';
 import { Avatars } from './Avatars';
@@ -30,6 +30,8 @@ export function App() {
   const [editor, setEditor] = useState<EditorView | null>(null);
   const [view, setView] = useState<View>('write');
   const [isChatOpen, setChatOpen] = useState(true);
+  const isPhone = useIsPhone();
+  const unread = useUnread(document.messages.length, isPhone ? view === 'chat' : isChatOpen);
   const find = (userId: UserId) => {
     const cursor = document.cursors.find((one) => one.userId === userId);
     if (editor && cursor?.offset != null) {
@@ -94,6 +96,7 @@ export function App() {
         >
           <Icon name="chat" />
           Chat
+          <Unread count={unread} />
         </button>
       )}
       <nav className="views" aria-label="Views">
@@ -108,9 +111,43 @@ export function App() {
           >
             <Icon name={icon} />
             {label}
+            {one === 'chat' && <Unread count={unread} />}
           </button>
         ))}
       </nav>
     </div>
   );
+}
+
+function Unread({ count }: { count: number }) {
+  return count === 0 ? null : (
+    <span className="unread">
+      {count}
+      <span className="unseen"> new</span>
+    </span>
+  );
+}
+
+const PHONE = window.matchMedia('(width < 48rem)');
+
+/** Whether one thing is shown at a time, as layout.css has it. */
+function useIsPhone(): boolean {
+  return useSyncExternalStore(
+    (tell) => {
+      PHONE.addEventListener('change', tell);
+      return () => {
+        PHONE.removeEventListener('change', tell);
+      };
+    },
+    () => PHONE.matches,
+  );
+}
+
+/** How many messages have come since they were last looked at. */
+function useUnread(count: number, isLookedAt: boolean): number {
+  const [seen, setSeen] = useState(count);
+  if (isLookedAt && seen !== count) {
+    setSeen(count);
+  }
+  return isLookedAt ? 0 : Math.max(0, count - seen);
 }

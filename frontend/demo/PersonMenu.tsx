@@ -43,6 +43,7 @@ function PersonForm({ person, become }: PersonMenuProps) {
   const { permission } = person;
   const use = (event: SubmitEvent) => {
     event.preventDefault();
+    event.currentTarget.closest<HTMLElement>('[popover]')?.hidePopover();
     become(newPerson({ name, permission }));
   };
   return (

@@ -1,4 +1,4 @@
-import { useDeferredValue, useMemo, useState } from 'react';
+import { useDeferredValue, useEffect, useMemo, useState } from 'react';
 import { Icon } from './icons';
 import { sheetOf, type Section, type SheetLine, type Word } from './sheet';
 
@@ -7,6 +7,9 @@ export default function SheetPane({ text }: { text: string }) {
   const [steps, setSteps] = useState(0);
   const shown = useDeferredValue(text);
   const sheet = useMemo(() => sheetOf(shown, steps), [shown, steps]);
+  useEffect(() => {
+    document.title = [sheet.title, 'ChordMe'].filter(Boolean).join(' – ');
+  }, [sheet.title]);
   const step = (by: number) => () => {
     setSteps((now) => (now + by) % 12);
   };

@@ -3,7 +3,7 @@ import { Editor, insert } from './Editor';
 import { Icon } from './icons';
 import { STARTER } from './songs';
 import type { DemoSong } from './useDemo';
-import { Progress } from './Progress';
+import { ProgressLine } from './ProgressLine';
 
 const INSERTIONS = [
   { label: 'Chord', shown: '[ ]', pattern: '[$]' },
@@ -62,7 +62,7 @@ export function WritePane({ document, isOnline, view, onView }: WritePaneProps) 
             {shown}
           </button>
         ))}
-        <Progress document={document} isOnline={isOnline} />
+        <ProgressLine document={document} isOnline={isOnline} />
       </div>
       {song && <Editor song={song} onView={onView} />}
       {mayEdit && text === '' && (

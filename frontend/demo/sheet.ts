@@ -33,7 +33,9 @@ export interface Sheet {
   readonly unread: readonly number[];
 }
 
-const MOST_UNREAD = 50;
+const MOST_ATTEMPTS = 50;
+/** What may mean something in ChordPro. */
+const MARKS = /[[\]{}\\%|]/g;
 const LABELS: Readonly<Record<string, string>> = {
   chorus: 'Chorus',
   bridge: 'Bridge',
@@ -44,7 +46,7 @@ const LABELS: Readonly<Record<string, string>> = {
 /** The sheet of a song, `steps` semitones up or down. */
 export function sheetOf(text: string, steps = 0): Sheet {
   const { song: written, unread } = read(text);
-  const song = steps === 0 ? written : written.transpose(steps);
+  const song = transposed(written, steps);
   return {
     title: song.title ?? '',
     subtitle: one(song.subtitle),
@@ -56,11 +58,24 @@ export function sheetOf(text: string, steps = 0): Sheet {
   };
 }
 
+/** In another key; as it is written if its own is none. */
+function transposed(song: Song, steps: number): Song {
+  try {
+    return steps === 0 ? song : song.transpose(steps);
+  } catch {
+    return song;
+  }
+}
+
 /** Reads a song as far as it can be read: a line that cannot is taken as it stands. */
 function read(text: string): { song: Song; unread: number[] } {
   const lines = text.split('\n');
-  const unread: number[] = [];
-  while (unread.length <= MOST_UNREAD) {
+  // The parser would blame what comes after a bracket that is not closed yet.
+  const unread = lines.flatMap((line, index) => (isOpen(line) ? [index + 1] : []));
+  for (const line of unread) {
+    lines[line - 1] = lines[line - 1]?.replace(MARKS, ' ') ?? '';
+  }
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
     try {
       return { song: new ChordProParser().parse(lines.join('\n')), unread };
     } catch (error) {
@@ -70,11 +85,16 @@ function read(text: string): { song: Song; unread: number[] } {
         break;
       }
       unread.push(line);
-      lines[line - 1] = bad.replace(/[[\]{}\\%|]/g, ' ');
+      lines[line - 1] = bad.replace(MARKS, ' ');
     }
   }
-  const plain = text.replace(/[[\]{}\\%|]/g, ' ');
+  const plain = text.replace(MARKS, ' ');
   return { song: new ChordProParser().parse(plain), unread: [1] };
+}
+
+/** Whether a bracket or brace has no other one. */
+function isOpen(line: string): boolean {
+  return /[[{}]/.test(line.replace(/\[[^[\]]*\]|\{[^{}]*\}/g, ''));
 }
 
 function lineOf(error: unknown): number | null {

@@ -57,7 +57,7 @@ export function useDemoSong(songId: string): DemoSong {
   const isDue = songId === FIRST_SONG && isNew && isFirst && permission !== 'read';
   useEffect(() => {
     if (isDue) {
-      song?.setText(STARTER);
+      song?.edit([STARTER], { isUndoable: false });
     }
   }, [isDue, song]);
   return document;

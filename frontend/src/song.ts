@@ -115,7 +115,7 @@ class OpenSong implements Song, RoomUser, Screen {
     return this.conflictListeners.add(listener);
   }
 
-  edit(operation: Operation): void {
+  edit(operation: Operation, { isUndoable = true } = {}): void {
     if (this.permission === 'read') {
       throw new RealtimeError('forbidden', 'You may read this song, but not edit it', {
         roomId: this.roomId,
@@ -127,7 +127,8 @@ class OpenSong implements Song, RoomUser, Screen {
     if (edit.length === 0) return;
     const before = document.text;
     this.conversation.edit(edit);
-    this.history.edited(invert(edit, before), this.now());
+    if (isUndoable) this.history.edited(invert(edit, before), this.now());
+    else this.history.passed(edit);
     this.show(edit, 'local', null);
     this.touched();
   }

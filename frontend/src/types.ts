@@ -293,8 +293,11 @@ export interface Song {
   onChange(listener: (change: TextChange) => void): Unsubscribe;
   /** Be told that a chord or directive which two people changed at once was mended. */
   onConflict(listener: (conflict: { kept: string; dropped: string }) => void): Unsubscribe;
-  /** Edit the text as it is now; throws a RangeError for what does not fit it. */
-  edit(operation: Operation): void;
+  /**
+   * Edit the text as it is now; throws a RangeError for what does not fit it. What the page did and
+   * nobody typed is better not undoable.
+   */
+  edit(operation: Operation, options?: { readonly isUndoable?: boolean }): void;
   /** Make `text` the song, by the smallest edit. */
   setText(text: string): void;
   undo(): boolean;

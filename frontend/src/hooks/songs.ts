@@ -1,6 +1,6 @@
 import { useContext, useMemo, useSyncExternalStore } from 'react';
 import { sharedSong, unopened, type SharedSong } from '../roomSong';
-import type { Operation, Song, SongSnapshot, Unsubscribe } from '../types';
+import type { Song, SongSnapshot, Unsubscribe } from '../types';
 import { ConnectionContext } from './connection';
 
 const NO_SONG = unopened('');
@@ -24,8 +24,8 @@ export function songActions(shared: SharedSong | null) {
     return shared.song;
   };
   return {
-    edit: (operation: Operation) => {
-      open().edit(operation);
+    edit: (...edit: Parameters<Song['edit']>) => {
+      open().edit(...edit);
     },
     setText: (text: string) => {
       open().setText(text);

@@ -104,8 +104,8 @@ function held(service: WebSocketService, roomId: string): Song {
     subscribe: (listener) => song.subscribe(listener),
     onChange: (listener) => song.onChange(listener),
     onConflict: (listener) => song.onConflict(listener),
-    edit: (operation) => {
-      song.edit(operation);
+    edit: (...edit) => {
+      song.edit(...edit);
     },
     setText: (text) => {
       song.setText(text);

@@ -74,8 +74,8 @@ export class DualSong implements Song {
     return this.conflicts.add(listener);
   }
 
-  edit(operation: Operation): void {
-    this.shown.edit(operation);
+  edit(...edit: Parameters<Song['edit']>): void {
+    this.shown.edit(...edit);
   }
 
   setText(text: string): void {

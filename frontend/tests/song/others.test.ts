@@ -132,6 +132,18 @@ describe('others', () => {
     ]);
   });
 
+  test('keep what the page did, which one cannot undo', () => {
+    room.joinText('la');
+    song.edit([2, ' di']);
+    song.edit(['* '], { isUndoable: false });
+    expect(look().text).toBe('* la di');
+    song.undo();
+    expect(look().text).toBe('* la');
+    expect(song.undo()).toBe(false);
+    song.redo();
+    expect(look().text).toBe('* la di');
+  });
+
   test('keep what they have typed when one undoes', () => {
     room.joinText('');
     song.edit(['mine']);
