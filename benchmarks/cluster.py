@@ -2,13 +2,13 @@
 
     .venv/bin/python -m benchmarks.cluster --yardstick FOLDER [--json FILE]
 
-FOLDER holds a built `loadgen`; redis-server is needed. The Redis, the instances and what drives
-them share the machine's cores: the figures to trust are CPU times. Medians of three runs.
+FOLDER holds the load generator's source, `loadgen.c`; redis-server is needed. The Redis, the
+instances and what drives them share the machine's cores: the figures to trust are CPU times.
+Medians of three runs.
 """
 
 import argparse
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -40,13 +40,14 @@ Row = dict[str, object]
 def main() -> int:
     """Measure both, and print them as Markdown."""
     parser = argparse.ArgumentParser(description="Measure instances over one Redis.")
-    parser.add_argument("--yardstick", type=Path, required=True, help="folder with a built loadgen")
+    parser.add_argument("--yardstick", type=Path, required=True, help="folder with loadgen.c")
     parser.add_argument("--event", default="broadcast_message", help="what is delivered")
     parser.add_argument("--json", type=Path, help="where the figures go as well")
     options = parser.parse_args()
-    program = options.yardstick.resolve() / "loadgen"
-    if not os.access(program, os.X_OK):
-        parser.error(f"there is no program {program}: build it first")
+    try:
+        program = loadgen.build(options.yardstick)
+    except servers.PeerError as error:
+        sys.exit(f"cluster: {error}")
     commits = [
         _commits("one", ["a"]),
         _commits("two, two songs", ["a", "b"]),

@@ -1,14 +1,18 @@
-"""One run of the load generator: its command line, and what it prints."""
+"""The load generator: how it is built, its command line, and what it prints."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from benchmarks.servers import Server, on_core
+from benchmarks.servers import HERE, PeerError, Server, on_core
 
+# It names a message by a text in whatever it sends. A cursor is whole numbers, an edit has its
+# text inside: this has it send them so.
+PATCH: Final = HERE / "loadgen.patch"
 RUN_WITHIN_S: Final = 180.0
 
 Sample = dict[str, Any]
@@ -28,6 +32,24 @@ class Scenario:
     phases: tuple[str, ...] = ("sat",)
     seconds: float = 2.0
     warmup_s: float = 0.7
+
+
+def build(folder: Path) -> Path:
+    """Build the `loadgen.c` of a folder, patched, below `results`; the program."""
+    built = HERE / "results"
+    built.mkdir(exist_ok=True)
+    source, program = built / "loadgen.c", built / "loadgen"
+    if not (folder / "loadgen.c").is_file():
+        raise PeerError(f"there is no load generator: {folder / 'loadgen.c'}")
+    shutil.copyfile(folder / "loadgen.c", source)
+    for command in (
+        ("patch", "--batch", "--no-backup-if-mismatch", str(source), str(PATCH)),
+        ("cc", "-O2", "-o", str(program), str(source)),
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PeerError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return program
 
 
 def run(program: Path, core: int, scenario: Scenario, server: Server, token: str) -> list[Sample]:
