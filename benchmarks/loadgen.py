@@ -46,9 +46,12 @@ def build(folder: Path) -> Path:
         ("patch", "--batch", "--no-backup-if-mismatch", str(source), str(PATCH)),
         ("cc", "-O2", "-o", str(program), str(source)),
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PeerError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True)
+        except subprocess.CalledProcessError as error:
+            raise PeerError(f"{' '.join(command)} failed:\n{error.stdout}{error.stderr}") from None
+        except FileNotFoundError as error:
+            raise PeerError(f"{' '.join(command)} failed: {error}") from None
     return program
 
 

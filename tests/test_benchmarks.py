@@ -81,5 +81,5 @@ def test_a_folder_without_a_load_generator_is_named(tmp_path: Path) -> None:
 
 def test_a_load_generator_that_the_patch_does_not_fit_is_not_built(tmp_path: Path) -> None:
     (tmp_path / "loadgen.c").write_text("int main(void) { return 0; }\n")
-    with pytest.raises(PeerError, match="loadgen.patch failed"):
+    with pytest.raises(PeerError, match=r"loadgen\.patch failed"):
         loadgen.build(tmp_path)
