@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import LoopingCall
 from twisted.web.server import Request
 
 from chordme_daemon import __version__, values
@@ -329,6 +330,17 @@ class Floors:
 
     async def stop(self) -> None:
         """End, when the clients have left."""
+        # A Redis that has fallen silent is to be noticed by now as well.
+        watching = LoopingCall(self.cluster.tick)
+        watching.clock = self._reactor
+        watching.start(1.0, now=False)
+        try:
+            await self._stop()
+        finally:
+            if watching.running:  # no tick has failed
+                watching.stop()
+
+    async def _stop(self) -> None:
         if self.belongings is not None:
             await self.belongings.stop()
         if self.relay is not None:

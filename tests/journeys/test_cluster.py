@@ -124,3 +124,17 @@ def test_an_instance_that_stops_leaves_its_clients_to_the_others(
     assert again.ask("join_room", room_id="song")["participant_count"] == 2
     time.sleep(1.5)  # longer than the others need to bury who is not known any more
     assert bob.told("user_left") == []
+
+
+def test_an_instance_whose_redis_hangs_stops_in_time(
+    stack: ExitStack, redis: RedisServer, start_daemons: StartDaemons
+) -> None:
+    one, other = two(start_daemons, redis)
+    ada = Tab(stack, one, "ada")
+    assert ada.ask("join_room", room_id="song")["ok"]
+    redis.suspend()
+    try:
+        for daemon in (one, other):
+            daemon.stop()  # else it is the kernel's alarm that ends it, which is no clean end
+    finally:
+        redis.resume()
