@@ -63,7 +63,8 @@ PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 .PHONY: debian-packages
 debian-packages:
 	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium \
-		/usr/sbin/nginx:nginx-light /usr/sbin/haproxy:haproxy zsh:zsh fish:fish groff:groff-base /usr/sbin/logrotate:logrotate
+		/usr/sbin/nginx:nginx-light /usr/sbin/haproxy:haproxy zsh:zsh fish:fish groff:groff-base \
+		/usr/sbin/logrotate:logrotate systemd-analyze:systemd
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -39,7 +39,8 @@ class Notifier:
     @classmethod
     def of(cls, environ: Mapping[str, str], pipe: int | None = None) -> Self:
         """The one that the environment asks for; a worker has a pipe to its parent instead."""
-        watchdog_s = int(environ.get("WATCHDOG_USEC") or 0) / 1e6 or None
+        asked = environ.get("WATCHDOG_USEC", "")
+        watchdog_s = int(asked) / 1e6 or None if asked.isdecimal() else None
         if pipe is not None:
             os.set_blocking(pipe, False)
             return cls(lambda message: os.write(pipe, message + b"\n"), watchdog_s)
