@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chordme_daemon.config import VARIABLES, load
+from chordme_daemon.config import load
 from chordme_daemon.parsers import endpoint
+from chordme_daemon.systemd import VARIABLES
 from tests.configuration import SECRET
 
 ROOT = Path(__file__).parent.parent
