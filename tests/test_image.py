@@ -13,7 +13,7 @@ import yaml
 
 from chordme_daemon.config import load
 from chordme_daemon.parsers import endpoint
-from chordme_daemon.systemd import VARIABLES
+from chordme_daemon.sources import VARIABLES
 from tests.configuration import SECRET
 
 ROOT = Path(__file__).parent.parent
