@@ -20,7 +20,7 @@ from tests.cluster.subjects import Subject
 
 ADA = Member("s:ada/tab", "s:ada", "ada", "Ada", resumable=True)
 BOB = Member("~bob", "i:5", 5)
-WITHIN_S = 8.0
+WITHIN_S = 30.0
 
 Daemons = Callable[..., Subject]
 

@@ -187,11 +187,10 @@ def test_who_is_lost_and_comes_back_in_time_was_never_away(subject: Subject) -> 
     heard = subject.open("song")
     subject.join("song", TAB, BOB)
     subject.cluster.leave("song", TAB, lost=True)
-    subject.pass_s(14)
+    subject.pass_s(7)
     assert subject.wait(subject.cluster.memberships(TAB.key)) == {"song": 0}
     assert len(subject.join("song", TAB)) == 2
-    subject.pass_s(60)
-    subject.settle()
+    subject.pass_s(16)
     assert heard == [Arrived(TAB, 1), Arrived(BOB, 2)]
 
 
@@ -199,10 +198,10 @@ def test_who_does_not_come_back_departs_when_the_grace_is_over(subject: Subject)
     heard = subject.open("song")
     subject.join("song", BOB, TAB)
     subject.cluster.leave("song", TAB, lost=True)
-    subject.pass_s(14)
+    subject.pass_s(7)
     subject.settle()
     assert heard[2:] == []
-    subject.pass_s(2)
+    subject.pass_s(9)
     subject.settle()
     assert heard[2:] == [Departed(TAB, 1)]
     assert subject.wait(subject.cluster.memberships(TAB.key)) == {}
@@ -243,7 +242,7 @@ def test_who_was_there_is_waited_for_after_a_restart(subject: Subject) -> None:
     heard = after.open("song")
     # Who cannot come back as the same is not waited for.
     assert after.join("song", TAB) == [Participant("eve", "Eve", 1)]
-    after.pass_s(60)
+    after.pass_s(16)
     after.settle()
     assert heard == []
 

@@ -119,6 +119,8 @@ class RedisServer:
 
     def keep_data(self) -> None:
         """Copy the data of a persistent one, as it stands now, for `restart_with_kept_data`."""
+        # While its disk is busy it puts off writing, for two seconds at most, and answers.
+        wait_until(lambda: b"aof_buffer_length:0\r" in self._persistence(), "all is written")
         shutil.rmtree(self._kept, ignore_errors=True)
         shutil.copytree(self._data, self._kept)
 
@@ -154,6 +156,11 @@ class RedisServer:
                 _read(replies)
             connection.sendall(_encode(*arguments))
             return _read(replies)
+
+    def _persistence(self) -> bytes:
+        info = self.command("INFO", "persistence")
+        assert isinstance(info, bytes)
+        return info
 
     def _answers(self) -> bool:
         assert self._process is not None
