@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 from twisted.web.resource import IResource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from chordme_daemon import __version__, demo
 from chordme_daemon.admin.calls import Parts, routes
@@ -22,7 +22,7 @@ from chordme_daemon.metrics import Figures, metrics, metrics_json
 from chordme_daemon.notices import NoticeBox
 from chordme_daemon.relay import PeerDoor, passed_address
 from chordme_daemon.settings import Config, place_of_songs
-from chordme_daemon.web import Check, Folder, basic_health, health, json
+from chordme_daemon.web import Check, Folder, basic_health, came_by_tls, health, json
 
 
 class Doors:
@@ -35,6 +35,7 @@ class Doors:
         self._reactor = reactor
         self._floors = floors
         self._greeting = greeting
+        self._came_by_tls = came_by_tls(config.proxy.trusted)
         self.served = Served()
         self._sites: list[BoundedSite] = []
         self._engines: list[EngineResource] = []
@@ -47,6 +48,7 @@ class Doors:
     def reload(self, config: Config) -> None:
         """Go by another configuration."""
         self.config = config
+        self._came_by_tls = came_by_tls(config.proxy.trusted)
         for engine in self._engines:
             engine.door = attrs.evolve(engine.door, origins=config.server.origins)
         for site in self._sites:
@@ -62,6 +64,7 @@ class Doors:
             origins=self.config.server.origins,
             admit=floors.admission.admit,
             address_of=floors.address_of,
+            is_secure=self._is_secure,
         )
         if floors.relay is not None:
             door = attrs.evolve(door, pass_on=floors.relay.pass_on)
@@ -72,6 +75,9 @@ class Doors:
         if self.config.demo.enabled:
             children |= demo.children(self.config.auth.secret, self._greeting)
         return self._site(Folder(children), self.config.limits.message_bytes, self.served)
+
+    def _is_secure(self, request: Request) -> bool:
+        return self._came_by_tls(request)  # by the proxies of now, which may be others by then
 
     # For the other daemons
 

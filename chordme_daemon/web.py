@@ -169,21 +169,11 @@ def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
     what stands further left is what anybody may have written.
     """
 
-    @lru_cache(4096)  # the same proxies, and the same clients, again and again
-    def is_trusted(address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped  # as a socket for both IPs tells the addresses of one
-        return any(parsed in network for network in trusted)
+    is_trusted = _trust(trusted)
 
     def tell(request: Request) -> str:
-        peer = getattr(request.getClientAddress(), "host", None)
-        address = str(peer or "local")
-        # Only a proxy of this machine comes over a UNIX socket, which has rights of its own.
-        if peer is not None and not is_trusted(address):
+        address = str(getattr(request.getClientAddress(), "host", None) or "local")
+        if not _is_of_a_proxy(request, is_trusted):
             return address
         # As bytes: Twisted would decode them, and a client can write what is no UTF-8.
         lines = request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
@@ -199,3 +189,42 @@ def client_address(trusted: Sequence[Network]) -> Callable[[Request], str]:
         return address
 
     return tell
+
+
+def came_by_tls(trusted: Sequence[Network]) -> Callable[[Request], bool]:
+    """How to tell whether a client has sent its request over TLS, to us or to a trusted proxy.
+
+    What a proxy says last in `X-Forwarded-Proto` is what it has seen itself.
+    """
+    is_trusted = _trust(trusted)
+
+    def tell(request: Request) -> bool:
+        if not _is_of_a_proxy(request, is_trusted):
+            return bool(request.isSecure())
+        lines = request.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])
+        seen = lines[-1].rpartition(b",")[2].strip().lower()
+        return seen == b"https" or bool(request.isSecure())
+
+    return tell
+
+
+def _is_of_a_proxy(request: Request, is_trusted: Callable[[str], bool]) -> bool:
+    peer = getattr(request.getClientAddress(), "host", None)
+    # Only a proxy of this machine comes over a UNIX socket, which has rights of its own.
+    return peer is None or is_trusted(str(peer))
+
+
+def _trust(trusted: Sequence[Network]) -> Callable[[str], bool]:
+    """How to tell whether an address is that of a trusted proxy."""
+
+    @lru_cache(4096)  # the same proxies, and the same clients, again and again
+    def is_trusted(address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped  # as a socket for both IPs tells the addresses of one
+        return any(parsed in network for network in trusted)
+
+    return is_trusted

@@ -240,6 +240,31 @@ def test_an_ipv4_proxy_is_trusted_also_where_ipv6_hears_it() -> None:
     assert address("1.2.3.4", peer="::ffff:8.8.8.8") == "::ffff:8.8.8.8"
 
 
+@pytest.mark.parametrize(
+    ("lines", "peer", "is_secure"),
+    [
+        ([], "127.0.0.1", False),
+        ([b"https"], "127.0.0.1", True),
+        ([b"HTTPS "], "10.1.1.1", True),
+        ([b"http"], "127.0.0.1", False),
+        # What stands further left is what anybody may have written.
+        ([b"https, http"], "127.0.0.1", False),
+        ([b"https", b"http"], "127.0.0.1", False),
+        ([b"http,https"], "127.0.0.1", True),
+        ([b"\xff"], "127.0.0.1", False),
+        ([b"https"], "8.8.8.8", False),
+    ],
+)
+def test_a_trusted_proxy_says_whether_a_client_came_over_tls(
+    lines: list[bytes], peer: str, is_secure: bool
+) -> None:
+    tell = web.came_by_tls([ip_network(network) for network in PROXIES])
+    root = Folder({"": web.json(lambda request: (200, tell(request)))})
+    headers = [b"X-Forwarded-Proto: " + line for line in lines]
+    answer = request(root, "/", *headers, peer=IPv4Address("TCP", peer, 50000))
+    assert answer.json is is_secure
+
+
 @pytest.mark.parametrize("trusted", [[], [ip_network("127.0.0.1")]])
 def test_the_proxy_at_a_unix_socket_is_believed(trusted: list[web.Network]) -> None:
     tell = web.client_address(trusted)

@@ -83,7 +83,8 @@ class Door:
 
     `origins` are the allowed ones beside the page's own; `*` among them allows any.
     `admit(address)` says how many seconds a new client must wait, 0 to come in, perhaps later.
-    `address_of` tells the client's address of a request, through trusted proxies.
+    `address_of` tells the client's address of a request, through trusted proxies, and `is_secure`
+    whether it came over TLS.
     `pass_on(request, sid, unknown)` takes over a request of a session that is not here, or does
     not; `unknown()` answers it if nobody has the session.
     """
@@ -91,7 +92,7 @@ class Door:
     origins: Collection[str] = ()
     admit: Callable[[str], float | Deferred[float]] = lambda _: 0.0
     address_of: Callable[[Request], str] = lambda request: str(request.getClientAddress().host)
-
+    is_secure: Callable[[Request], bool] = lambda request: bool(request.isSecure())
     pass_on: PassOn = lambda _request, _sid, _unknown: False
 
     def check_origin(self, request: Request) -> None:
@@ -110,6 +111,8 @@ class Door:
             request.setHeader(b"vary", b"Origin")
         elif _host_of(origin) != (request.getHeader("host") or "").lower():
             raise Refusal(*FORBIDDEN)
+        elif origin.startswith("http:") and self.is_secure(request):
+            raise Refusal(*FORBIDDEN)  # a page that anybody on the way could have written
 
 
 def _host_of(origin: str) -> str:

@@ -87,6 +87,12 @@ def test_an_allowed_page_is_served(house: House, origins: list[str]) -> None:
     assert client.wire.value().startswith(b"HTTP/1.1 101 ")
 
 
+def test_a_page_that_came_without_tls_is_foreign_to_who_speaks_tls(clock: Clock) -> None:
+    house = build_house(clock, Door(is_secure=lambda _: True))
+    assert house.ask("GET", POLLING, None, *lines(["http://a.b"])).status == 403
+    assert house.ask("GET", POLLING, None, *lines(["https://a.b"])).status == 200
+
+
 def test_e08_a_preflight_of_an_allowed_page_is_answered_and_makes_no_session(
     house: House,
 ) -> None:

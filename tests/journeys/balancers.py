@@ -157,11 +157,20 @@ class _HangUp(socketserver.StreamRequestHandler):
 
 
 class Balancer:
-    """A running load balancer before three instances, until the end of its context."""
+    """A running load balancer before three instances, until the end of its context.
 
-    def __init__(self, program: Program, directory: Path, instances: Sequence[Instance]) -> None:
+    With `pem`, a file of a key and its certificate, it listens with TLS as well, on `tls_port`.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        directory: Path,
+        instances: Sequence[Instance],
+        pem: Path | None = None,
+    ) -> None:
         self._program = program
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         directory = directory / program.name
         directory.mkdir()
@@ -171,6 +180,8 @@ class Balancer:
             if program is HAPROXY:
                 words[f"port 1{number}"] = f"port {instance.admin_port}"
         text = replaced(packaged(program, directory, self.port), words)
+        if pem is not None:
+            text = with_tls(text, pem, self.tls_port)
         path = write(program, directory, text)
         self._log_path = directory / "output"
         self._access_path = directory / "chordme.log" if program is NGINX else self._log_path

@@ -3,11 +3,12 @@
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 import orjson
@@ -189,7 +190,7 @@ def test_who_was_on_a_killed_instance_goes_on_elsewhere(
         assert len(states(client, "disconnect")) <= 1
 
 
-def test_a_client_cannot_choose_its_address(
+def test_a_client_cannot_choose_its_address_nor_how_it_came(
     program: Program, tmp_path: Path, redis: RedisServer, start_daemon: StartDaemon
 ) -> None:
     settings = {
@@ -200,20 +201,35 @@ def test_a_client_cannot_choose_its_address(
     }
     instances = [start_daemon(settings) for _ in range(3)]
 
-    def handshake(claims: str, comes_from: str = "127.0.0.1") -> int:
-        connection = HTTPConnection(
-            "127.0.0.1", between.port, timeout=10, source_address=(comes_from, 0)
-        )
-        try:
-            path = "/socket.io/?EIO=4&transport=polling"
-            connection.request("GET", path, headers={"X-Forwarded-For": claims})
-            return connection.getresponse().status
-        finally:
-            connection.close()
+    pem = certificate(tmp_path / "certificate.pem")
+    context = ssl.create_default_context(cafile=pem)
+    context.check_hostname = False
 
-    with Balancer(program, tmp_path, instances) as between:
-        assert [handshake(f"203.0.113.{n}") for n in range(5)] == [200, 200, 200, 429, 429]
-        assert handshake("203.0.113.9", comes_from="127.0.0.2") == 200
+    def handshake(comes_from: str, *, tls: bool, **headers: str) -> int:
+        source = (comes_from, 0)
+        connection = HTTPConnection("127.0.0.1", between.port, timeout=10, source_address=source)
+        if tls:
+            port = between.tls_port
+            connection = HTTPSConnection(
+                "127.0.0.1", port, timeout=10, source_address=source, context=context
+            )
+        with closing(connection):
+            claims = {name.replace("_", "-"): text for name, text in headers.items()}
+            connection.request("GET", "/socket.io/?EIO=4&transport=polling", headers=claims)
+            return connection.getresponse().status
+
+    def claiming(number: int, comes_from: str, *, tls: bool) -> int:
+        return handshake(comes_from, tls=tls, X_Forwarded_For=f"203.0.113.{number}")
+
+    with Balancer(program, tmp_path, instances, pem) as between:
+        statuses = [claiming(number, "127.0.0.1", tls=number % 2 == 0) for number in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        for tls in (False, True):
+            assert claiming(9, "127.0.0.2", tls=tls) == 200
+        page = {"Host": "chordme.example", "X_Forwarded_Proto": "http"}
+        for origin, status in (("http://chordme.example", 403), ("https://chordme.example", 200)):
+            assert handshake("127.0.0.3", tls=True, Origin=origin, **page) == status
+            assert handshake("127.0.0.4", tls=False, Origin=origin, **page) == 200
 
 
 def test_a_hostile_client_makes_no_instance_be_passed_over(balancer: Balancer) -> None:
