@@ -2,7 +2,7 @@
 
 import io
 import re
-from time import perf_counter
+from time import process_time
 
 import orjson
 import pytest
@@ -282,9 +282,9 @@ class TestRedaction:
     )
     def test_hostile_text_takes_no_longer_the_more_it_repeats(self, part):
         text = part * (100_000 // len(part))
-        start = perf_counter()
+        start = process_time()
         redact(text)
-        assert perf_counter() - start < 1.0
+        assert process_time() - start < 5.0
 
 
 class TestEscape:

@@ -105,7 +105,7 @@ def http_request(
         connection.close()
 
 
-def wait_until(true: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+def wait_until(true: Callable[[], object], what: str, within_s: float = 30.0) -> None:
     """Ask again and again until it is true, or fail."""
     until = time.monotonic() + within_s
     while not true():
