@@ -7,7 +7,6 @@ from typing import Any
 from twisted.internet.ssl import Certificate
 
 from chordme_daemon.app.access import Access
-from chordme_daemon.app.allowance import Allowance, Share
 from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.authorizers import SongRights, TokenClaims
@@ -60,7 +59,6 @@ class Belongings:
         saves: ISaves,
         rooms: Rooms,
         documents: Documents,
-        share: Share | None,
     ) -> None:
         """Take the floors below the application."""
 
@@ -74,11 +72,22 @@ class Belongings:
             saves,
             self._reactor,
             self._wall_s,
-            budget=Allowance("saves", settings.saves, self._reactor, share),
             editors=self._editors,
-            habits=Habits(settings.save_after_s, settings.save_within_s, settings.service_token),
+            habits=Habits(
+                settings.save_after_s,
+                settings.save_within_s,
+                settings.saves,
+                settings.service_token,
+            ),
         )
-        self._songs = Songs(self.backend, cluster, saves, now_ms, self.saving.watch)
+        self._songs = Songs(
+            self.backend,
+            cluster,
+            saves,
+            clock=self._reactor,
+            now_ms=now_ms,
+            loaded=self.saving.watch,
+        )
 
     def attend(self, app: App, answers: Answers, emitters: Emitters, access: Access) -> None:
         """Take the application."""
@@ -113,8 +122,7 @@ class Belongings:
             return  # it is gone; so is its join, in a moment
         identity = client.identity
         await self._songs.fill(room, identity.token)
-        if seat.permission >= Permission.EDIT:
-            self.saving.meet(room, seat.member.key, identity)
+        self.saving.meet(room, seat.member.key, identity)
 
     def _editors(self, room: Room) -> Iterator[Identity]:
         for seat in room.seats.values():

@@ -231,8 +231,8 @@ class Floors:
             saves: ISaves = RedisSaves(self.redis.session)
         else:
             assert self.journal is not None  # noqa: S101 - there is one where there is no Redis
-            saves = LocalSaves(self.journal)
-        belongings.join(self.cluster, saves, self.rooms, self.documents, self.share)
+            saves = LocalSaves(self.journal, self._reactor)
+        belongings.join(self.cluster, saves, self.rooms, self.documents)
         belongings.attend(self.app, self.answers, self.emitters, self.access)
         self.orders.ask_again = belongings.reviews.review_room
 

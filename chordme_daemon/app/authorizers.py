@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from chordme_daemon.app.auth import Identity, permission
-from chordme_daemon.app.events import Permission, unavailable
+from chordme_daemon.app.events import Permission, Refused, unavailable
 from chordme_daemon.backend.client import Backend, Denied, Unavailable
 
 KNOWN_FOR_S: Final = 30.0
@@ -147,16 +147,18 @@ class SongRights:
         except Denied as denied:
             level, is_owner = Permission.NONE, False
             before = self._known.get(name)
-            # Nobody takes a song from its owner: it is no more.
-            if denied.status == 410 or (before is not None and before.is_owner):
-                self._deleted.add(room_id)
             if denied.status == 401:
                 self._tell_of_tokens()
+                # That is about the token: the next one may be good.
+                if before is not None:
+                    self._known[name] = attrs.evolve(before, until_s=0.0)
+                return level
+            # Nobody takes a song from its owner: it is no more.
+            is_owners = before is not None and before.is_owner
+            if denied.status == 410 or (denied.status == 404 and is_owners):
+                self._deleted.add(room_id)
         except Unavailable as error:
-            refused = unavailable()
-            if error.retry_after_s:
-                refused.retry_after_ms = int(error.retry_after_s * 1000)
-            raise refused from None
+            raise not_now(error) from None
         self._learn(name, level, is_owner)
         return level
 
@@ -178,6 +180,14 @@ class SongRights:
             if len(self._known) <= MAX_KNOWN and self._known[first].until_s > now - REMEMBERED_S:
                 break
             del self._known[first]
+
+
+def not_now(error: Unavailable) -> Refused:
+    """How a request is refused that the backend has no answer for."""
+    refused = unavailable()
+    if error.retry_after_s:
+        refused.retry_after_ms = int(error.retry_after_s * 1000)
+    return refused
 
 
 def song_id(room_id: str) -> int | None:

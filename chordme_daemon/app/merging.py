@@ -6,17 +6,25 @@ as a whole. What both have done in the same place is done once.
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import Final
+
+import attrs
 
 from chordme_daemon import ot
 
-# The most pairs of lines or words that are compared with each other.
-MAX_PAIRS: Final = 400_000
+# The most steps that finding a difference takes: some hundredths of a second.
+MAX_STEPS: Final = 40_000
 _WORDS: Final = re.compile(r"\s+|\w+|[^\w\s]")
 
 # Where something is replaced, how many units go, and what comes.
 Hunk = tuple[int, int, str]
+
+
+@attrs.define
+class _Patience:
+    """How much may still be done for one difference."""
+
+    steps_left: int = attrs.field(factory=lambda: MAX_STEPS)
 
 
 def changes(old: str, new: str) -> ot.Operation:
@@ -67,14 +75,14 @@ def _operation(hunks: Sequence[Hunk]) -> ot.Operation:
 def _hunks(old: str, new: str) -> list[Hunk]:
     """The differences, in order, in units."""
     found: list[Hunk] = []
-    start = 0
-    lines = _matched(old.splitlines(keepends=True), new.splitlines(keepends=True))
+    start, patience = 0, _Patience()
+    lines = _matched(old.splitlines(keepends=True), new.splitlines(keepends=True), patience)
     for is_same, before, after in lines:
         at, start = start, start + len(ot.to_units("".join(before)))
         if is_same:
             continue
-        words = _matched(_WORDS.findall("".join(before)), _WORDS.findall("".join(after)))
-        for is_same_word, gone, come in words:
+        old_words, new_words = _WORDS.findall("".join(before)), _WORDS.findall("".join(after))
+        for is_same_word, gone, come in _matched(old_words, new_words, patience):
             gone_units = len(ot.to_units("".join(gone)))
             if not is_same_word:
                 found.append((at, gone_units, ot.to_units("".join(come))))
@@ -83,18 +91,19 @@ def _hunks(old: str, new: str) -> list[Hunk]:
 
 
 def _matched(
-    old: Sequence[str], new: Sequence[str]
+    old: Sequence[str], new: Sequence[str], patience: _Patience
 ) -> Iterator[tuple[bool, Sequence[str], Sequence[str]]]:
     """Both, in parts that are the same or are not."""
     first = _same(old, new)
     last = _same(old[first:][::-1], new[first:][::-1])
     olds, news = old[first : len(old) - last], new[first : len(new) - last]
     yield True, old[:first], new[:first]
-    if len(olds) * len(news) > MAX_PAIRS:
-        yield False, olds, news
-    else:
-        for kind, a, b, c, d in SequenceMatcher(None, olds, news, autojunk=False).get_opcodes():
-            yield kind == "equal", olds[a:b], news[c:d]
+    a = b = 0
+    for x, y in [*_pairs(olds, news, patience), (len(olds), len(news))]:
+        if a < x or b < y:
+            yield False, olds[a:x], news[b:y]
+        a, b = x + 1, y + 1
+        yield True, olds[x:a], news[y:b]
     yield True, old[len(old) - last :], new[len(new) - last :]
 
 
@@ -102,3 +111,40 @@ def _same(one: Sequence[str], other: Sequence[str]) -> int:
     """With how many parts two begin alike."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _pairs(old: Sequence[str], new: Sequence[str], patience: _Patience) -> list[tuple[int, int]]:
+    """Which parts of one are which of the other, in order; none where that takes too long.
+
+    The fewest parts are gone or come (Myers, "An O(ND) difference algorithm", 1986): after each
+    edit it is known how far one gets on each diagonal of the table of both.
+    """
+    furthest, trail = {1: 0}, list[dict[int, int]]()
+    while patience.steps_left > 0:
+        edits = len(trail)
+        trail.append(dict(furthest))
+        for diagonal in range(-edits, edits + 1, 2):
+            gone, come = furthest.get(diagonal - 1, -1), furthest.get(diagonal + 1, -1)
+            x = entered_at = come if come > gone else gone + 1
+            y = x - diagonal
+            while x < len(old) and y < len(new) and old[x] == new[y]:
+                x, y = x + 1, y + 1
+            furthest[diagonal] = x
+            patience.steps_left -= 1 + x - entered_at
+            if x >= len(old) and y >= len(new):
+                return _walked_back(trail, x, y)
+    return []
+
+
+def _walked_back(trail: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
+    """What was the same on the way to the ends of both."""
+    pairs: list[tuple[int, int]] = []
+    for furthest in reversed(trail):
+        diagonal = x - y
+        gone, come = furthest.get(diagonal - 1, -1), furthest.get(diagonal + 1, -1)
+        has_come = come > gone
+        entered_at = come if has_come else gone + 1
+        pairs += [(at, at - diagonal) for at in range(x - 1, entered_at - 1, -1)]
+        x = come if has_come else gone
+        y = x - (diagonal + 1 if has_come else diagonal - 1)
+    return pairs[::-1]

@@ -20,12 +20,13 @@ from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.app.merging import distance, merge
 from chordme_daemon.app.room import Room
 from chordme_daemon.backend.bodies import as_sanitized
+from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.cluster.saves import Saved
 
 # Who edits the room for the backend: no key of a member begins so.
 AUTHOR: Final = "backend/chordme"
 # Of so many of the last texts it is seen whether they were saved and sanitized.
-MOST_SANITIZED: Final = 50
+MOST_SANITIZED: Final = 20
 
 # Writes down what is known.
 Note = Callable[[Saved], Awaitable[None]]
@@ -41,6 +42,8 @@ class Reconciler:
     async def reconcile(self, room: Room, saved: Saved | None, current: str, note: Note) -> Saved:
         """What is known of an open room's song, when the backend has `current`."""
         if saved is None:
+            if not room.text.revision:
+                raise ClusterUnavailable("what is known of a song that was saved is lost")
             # Of a song that was saved before anything was known of it, the room has the truth.
             return Saved(0, current, current, merges=room.text.last_seq(AUTHOR))
         if saved.merging is not None:
@@ -106,12 +109,15 @@ def _find(room: Room, saved: Saved, current: str) -> Saved | None:
     else:
         text = ot.Text(saved.text)
     found: Saved | None = None
+    units = len(ot.to_units(current))
     with suppress(ot.OperationError):  # then the log is not that of this text
         for number in range(len(entries) + 1):
             if number:
                 text.apply(ot.from_json(entries[number - 1].draft.operation))
-            now = str(text)
             is_late = len(entries) - number < MOST_SANITIZED
+            if not is_late and len(text) != units:
+                continue
+            now = str(text)
             if current == now or (is_late and current == as_sanitized(now)):
                 found = attrs.evolve(
                     saved, revision=base + number, text=now, held=current, sending=None

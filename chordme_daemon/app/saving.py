@@ -4,27 +4,36 @@
   is not saved. When all have left, and when the daemon stops, it is saved at once.
 - All songs share one budget, and the backend's own limit is kept: who has waited longest is first.
 - While the backend is away nothing is lost: the song is kept here, and saved when it is back.
+- By the token of the last editor, which nobody has but the daemon where they are: that one saves
+  it. The others do so if it does not, by the token of somebody that they have.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    TimeoutError,
+    ensureDeferred,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chordme_daemon.app import payloads
-from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.authorizers import song_id
 from chordme_daemon.app.broker import Broker, NobodyMay, Outcome
 from chordme_daemon.app.events import Refused
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.room import Room
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.backend.client import Conflict, Rejected, Unavailable
-from chordme_daemon.cluster.interface import ClusterUnavailable
+from chordme_daemon.cluster.interface import ClusterUnavailable, Draft
 from chordme_daemon.cluster.saves import ISaves, NotOwner
 
 # How often a song is tried again, at first and at last.
@@ -35,15 +44,19 @@ ORPHANS_S: Final = 15.0
 # How often it is looked whether a song that is open was edited in the backend.
 LOOK_S: Final = 300.0
 MOST_AT_ONCE: Final = 4
+# So many editors' tokens are tried, should the backend not take the first.
+MOST_TOKENS: Final = 2
 FLUSH_WITHIN_S: Final = 3.0
 
 
 @attrs.frozen
 class Habits:
-    """When a song is saved."""
+    """When a song is saved, and how often at most."""
 
-    save_after_s: float = 2.0
-    save_within_s: float = 30.0
+    save_after_s: float
+    save_within_s: float
+    # Of all songs together.
+    saves: Rate
     service_token: str = attrs.field(default="", repr=False)
 
 
@@ -66,6 +79,8 @@ class Watched:
     # Who has been here since it was saved, and who of them edited it last.
     met: dict[str, Identity] = attrs.field(factory=dict)
     editor: Identity | None = None
+    # Whether who edited it last is on another daemon.
+    is_of_others: bool = False
     told: tuple[str, str | None] = ("saved", None)
 
     @property
@@ -90,7 +105,6 @@ class Saving:
         clock: IReactorTime,
         wall_s: Callable[[], float],
         *,
-        budget: Allowance,
         editors: Callable[[Room], Iterable[Identity]],
         habits: Habits,
     ) -> None:
@@ -99,7 +113,6 @@ class Saving:
         self._saves = saves
         self._clock = clock
         self._wall_s = wall_s
-        self._budget = budget
         self._editors = editors
         self._habits = habits
         self._songs: dict[str, Watched] = {}
@@ -107,6 +120,7 @@ class Saving:
         self._not_before = 0.0
         self._orphans_at = 0.0
         self._stopping = False
+        self._working: set[Deferred[None]] = set()
 
     @property
     def unsaved(self) -> int:
@@ -128,7 +142,7 @@ class Saving:
             song.look_at = now
 
     def meet(self, room: Room, key: str, identity: Identity) -> None:
-        """Know who somebody is who may edit an open room's song."""
+        """Know who somebody is in an open room, should they edit its song."""
         if room.id in self._songs:
             self._songs[room.id].met[key] = identity
 
@@ -140,7 +154,6 @@ class Saving:
     def tick(self) -> None:
         """Save what is due; to be called every second."""
         now = self._clock.seconds()
-        self._budget.tick()
         for song in list(self._songs.values()):
             self._observe(song, now)
         if now >= self._orphans_at:
@@ -150,19 +163,18 @@ class Saving:
 
     async def stop(self) -> None:
         """Save what is not saved, as far as there is time and budget."""
+        self._stopping = True
         now = self._clock.seconds()
         for song in list(self._songs.values()):
             self._observe(song, now)
-        self._stopping = True
         until = now + FLUSH_WITHIN_S
-        while self._clock.seconds() < until and (due := self._due(self._clock.seconds())):
-            some = [self._care_for(song) for song in due[:MOST_AT_ONCE]]
-            left_s = max(0.05, until - self._clock.seconds())
-            working = DeferredList([ensureDeferred(one) for one in some], consumeErrors=True)
-            try:
-                await working.addTimeout(left_s, self._clock)
-            except Exception:  # what is not saved now is saved by whoever comes next
+        while (left_s := until - self._clock.seconds()) > 0:
+            self._begin_due(self._clock.seconds())
+            if not self._working:
                 break
+            working = DeferredList(list(self._working), fireOnOneCallback=True)
+            with suppress(TimeoutError):  # what is not saved now is saved by whoever comes next
+                await working.addTimeout(left_s, self._clock)
         for room_id in list(self._songs):
             try:
                 await self._broker.release(room_id)
@@ -182,11 +194,20 @@ class Saving:
             song.first_at = now
             song.failures = 0
         _, entries = room.text.history(song.revision - 1)
-        author = entries[-1].draft.author if entries else ""
-        if author in song.met:
-            song.editor = song.met[author]
+        for entry in entries[-1:]:
+            self._observe_author(song, entry.draft)
+
+    def _observe_author(self, song: Watched, last: Draft) -> None:
+        if last.author in song.met:
+            song.editor = song.met[last.author]
+            song.is_of_others = False
             if song.told[0] != "pending":
                 self._tell(song, "pending", None)
+        elif last.user_id != payloads.SERVER and not song.is_of_others:
+            song.editor = None
+            song.is_of_others = True
+            if not song.busy:
+                self._begin(self._broker.release(song.room_id))
 
     def _due(self, now: float) -> list[Watched]:
         """The songs that are to be looked after now, those first that have waited longest."""
@@ -201,9 +222,11 @@ class Saving:
             return is_closed or (now >= song.look_at and not self._stopping)
         if now < self._not_before:
             return False
+        if self._stopping or (is_closed and not song.is_of_others):
+            return True
         habits = self._habits
-        is_late = now >= song.first_at + habits.save_within_s
-        return is_closed or self._stopping or is_late or now >= song.last_at + habits.save_after_s
+        due_at = min(song.last_at + habits.save_after_s, song.first_at + habits.save_within_s)
+        return now >= due_at + OTHERS_S * song.is_of_others
 
     def _begin_due(self, now: float) -> None:
         at_work = sum(song.busy for song in self._songs.values())
@@ -212,10 +235,12 @@ class Saving:
 
     def _begin(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         def failed(failure: Failure) -> None:
-            if not failure.check(ClusterUnavailable):
+            if not failure.check(ClusterUnavailable, CancelledError):
                 self.log.failure("Looking after songs failed", failure)
 
-        ensureDeferred(work).addErrback(failed)
+        working = ensureDeferred(work)
+        self._working.add(working)
+        working.addErrback(failed).addBoth(lambda _: self._working.discard(working))
 
     async def _adopt(self) -> None:
         """Look after songs that were not saved before the daemon that had them ended."""
@@ -233,7 +258,7 @@ class Saving:
             await self._attempt(song)
         except NotOwner as other:
             self._leave_to(song, other.revision)
-        except ClusterUnavailable:
+        except (ClusterUnavailable, CancelledError):
             self._try_again(song)
         except Unavailable as error:
             if error.retry_after_s:
@@ -274,6 +299,8 @@ class Saving:
                 return
             outcome = await self._broker.save(song.room_id, tokens)
         await self._succeed(song, outcome)
+        if song.is_of_others:
+            await self._broker.release(song.room_id)
 
     async def _pass_on(self, song: Watched) -> None:
         """Nobody here may save it: perhaps somebody elsewhere may, or whoever comes next."""
@@ -283,8 +310,8 @@ class Saving:
             del self._songs[song.room_id]
 
     async def _spend(self) -> float:
-        wait_s = self._budget.spend("songs")
-        return wait_s if isinstance(wait_s, float) else await wait_s
+        rate = self._habits.saves
+        return await self._saves.spend(rate.count, rate.per_s) if rate.count else 0.0
 
     async def _succeed(self, song: Watched, outcome: Outcome) -> None:
         song.failures = 0
@@ -328,7 +355,7 @@ class Saving:
         last = [song.editor] if song.editor is not None else []
         good = [one.token for one in (*last, *here) if now_s < one.expires_at_s]
         service = [self._habits.service_token] if self._habits.service_token else []
-        return list(dict.fromkeys([*good, *service]))
+        return [*dict.fromkeys(good)][:MOST_TOKENS] + service
 
     # How it went
 

@@ -4,13 +4,13 @@
   is kept, and a certificate is always verified.
 - Every call ends within its deadline, and no body is read further than it may be long.
 - What is not understood is `Unavailable`: neither yes nor no. Only the backend itself says no, by
-  401, 403, 404 and 410; a 404 that is not of its making is none.
+  401, 403, 404 and 410; a page by what is in front of it with one of the last three is none.
 - A backend may have endpoints made for the daemon (`integrations/flask`): they are looked for by
   one call, and what that found is remembered.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, TypeVar
@@ -36,8 +36,8 @@ from chordme_daemon.backend.body import TooLarge, read
 
 CALL_WITHIN_S: Final = 5.0
 MAX_CONNECTIONS: Final = 6
-# Below what servers keep an idle connection for.
-IDLE_S: Final = 4.0
+# Below what servers keep an idle connection for; gunicorn, two seconds.
+IDLE_S: Final = 1.5
 MAX_BODY_BYTES: Final = 256 * 1024
 MAX_SONG_BYTES: Final = 2 * 1024 * 1024
 # For how long it is remembered whether the endpoints for the daemon are there.
@@ -117,8 +117,15 @@ class Backend:
         """Close the connections that are kept."""
         await self._pool.closeCachedConnections()
 
+    def look_again(self) -> None:
+        """Look with the next call whether the endpoints for the daemon are there."""
+        self._known_until = 0.0
+
     async def right(self, song_id: int, token: str, user_id: object) -> bodies.Right:
         """What a user may do with a song, by the user's own token; `Denied` for nothing."""
+        return await self._in_time(self._right(song_id, token, user_id))
+
+    async def _right(self, song_id: int, token: str, user_id: object) -> bodies.Right:
         await self._look_around()
         if self.is_exact:
             path = f"/api/v1/realtime/songs/{song_id}/permission"
@@ -130,6 +137,9 @@ class Backend:
 
     async def read(self, song_id: int, token: str) -> str:
         """A song's text as it is now."""
+        return await self._in_time(self._read_text(song_id, token))
+
+    async def _read_text(self, song_id: int, token: str) -> str:
         await self._look_around()
         if self.is_exact:
             path = f"/api/v1/realtime/songs/{song_id}/text"
@@ -182,9 +192,14 @@ class Backend:
 
     async def _look(self) -> None:
         answer = await self._call("GET", "/api/v1/realtime", None)
-        found, known_for_s = False, FOUND_FOR_S if answer.status in (200, 404) else NOT_KNOWN_FOR_S
-        with suppress(bodies.BadBody):
-            found = answer.status == 200 and bodies.data(answer.body).get("version") == 1
+        # Who has them does not lose them by a page of what is in front, or by an ill moment.
+        found, known_for_s = self.is_exact, NOT_KNOWN_FOR_S
+        if answer.status == 404:
+            found, known_for_s = False, NOT_KNOWN_FOR_S if self.is_exact else FOUND_FOR_S
+        elif answer.status == 200:
+            with suppress(bodies.BadBody):
+                found = bodies.data(answer.body).get("version") == 1
+                known_for_s = FOUND_FOR_S
         if found != self.is_exact:
             has = "has" if found else "has no"
             self.log.info("The backend {has} endpoints for the daemon", has=has)
@@ -196,17 +211,24 @@ class Backend:
         match answer.status:
             case 200:
                 return answer
-            case 401 | 403 | 410:
+            case 401:
+                raise Denied(401)
+            case 403 | 404 | 410 if bodies.is_error(answer.body):
                 raise Denied(answer.status)
-            case 404 if bodies.is_error(answer.body):
-                raise Denied(404)
             case 404:
-                self._known_until = 0.0  # perhaps the endpoints have gone
+                self.look_again()  # perhaps the endpoints have gone
             case 413:
                 raise Rejected("too_large")
             case 400 | 422 if bodies.is_error(answer.body):
                 raise Rejected("refused")
         raise self._failed(f"HTTP {answer.status}", answer.retry_after_s)
+
+    async def _in_time(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
+        """All of some work, which may be several calls, within the deadline of one."""
+        try:
+            return await ensureDeferred(work).addTimeout(self._within_s, self._reactor)
+        except (TimeoutError, CancelledError):
+            raise self._failed("no answer in time") from None
 
     def _read(self, parse: Callable[[bytes], T], body: bytes) -> T:
         try:
@@ -243,7 +265,12 @@ class Backend:
             raise self._failed("no answer in time") from None
         except TooLarge:
             raise self._failed("a body that is too large") from None
-        except (ConnectError, ResponseFailed) as error:
+        except ResponseFailed as error:
+            # So does a request end that was given up.
+            is_late = any(reason.check(CancelledError) for reason in error.reasons)
+            why = "no answer in time" if is_late else f"no answer ({type(error).__name__})"
+            raise self._failed(why) from None
+        except ConnectError as error:
             raise self._failed(f"no connection ({type(error).__name__})") from None
         except Exception as error:  # whatever HTTP, TLS and the network think of
             raise self._failed(type(error).__name__) from None

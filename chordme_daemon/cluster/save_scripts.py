@@ -8,8 +8,8 @@ from chordme_daemon.cluster.scripts import GUARD, KEYS
 # room -> what is known of its saves.
 SAVED: Final = Script(KEYS + "return {redis.call('HGET', of(ARGV[1], 'saves'), 'saved')}")
 
-# how many -> rooms.
-UNSAVED: Final = Script(KEYS + "return redis.call('SRANDMEMBER', P .. 'unsaved', ARGV[1])")
+# -> rooms.
+UNSAVED: Final = Script("return redis.call('SMEMBERS', KEYS[1] .. 'unsaved')")
 
 _OWNER: Final = """
 local saves, me = of(ARGV[4], 'saves'), node .. ' ' .. session
@@ -24,8 +24,8 @@ BEGIN_SAVES: Final = Script(
     + GUARD
     + _OWNER
     + """
-if redis.call('HSETNX', saves, 'saved', ARGV[5]) == 1 then
-  redis.call('HSET', saves, 'revision', ARGV[6])
+if redis.call('HEXISTS', saves, 'saved') == 0 then
+  redis.call('HSET', saves, 'saved', ARGV[5], 'revision', ARGV[6])
 end
 return {'ok'}
 """
@@ -43,8 +43,10 @@ if owner and owner ~= me then
   if redis.call('HGET', P .. 'sessions', at) == its then return theirs() end
 end
 redis.call('HSET', saves, 'owner', me)
-redis.call('SADD', P .. 'unsaved', ARGV[4])
-return {'ok', redis.call('HGET', saves, 'saved')}
+local saved = redis.call('HGET', saves, 'saved')
+-- Of a song that is only just being loaded there is nothing to save.
+if saved then redis.call('SADD', P .. 'unsaved', ARGV[4]) end
+return {'ok', saved}
 """
 )
 
@@ -56,7 +58,7 @@ NOTE_SAVED: Final = Script(
     + """
 if redis.call('HGET', saves, 'owner') ~= me then return theirs() end
 redis.call('HSET', saves, 'saved', ARGV[5], 'revision', ARGV[6])
-if ARGV[7] == '1' then redis.call('SREM', P .. 'unsaved', ARGV[4]) end
+redis.call(ARGV[7] == '1' and 'SREM' or 'SADD', P .. 'unsaved', ARGV[4])
 return {'ok'}
 """
 )
@@ -69,5 +71,24 @@ RELEASE: Final = Script(
     + """
 if redis.call('HGET', saves, 'owner') == me then redis.call('HDEL', saves, 'owner') end
 return {'ok'}
+"""
+)
+
+# how many, in how many us: take a save; us to wait until there is one, 0 if there was.
+SPEND_SAVE: Final = Script(
+    """
+local key, count, per = KEYS[1] .. 'spent', tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now, gone = time[1] * 1000000 + time[2], 0
+local spent = redis.call('LRANGE', key, 0, -1)
+for _, at in ipairs(spent) do
+  -- What is to come was before a clock was set back.
+  if tonumber(at) > now - per and tonumber(at) <= now then break end
+  gone = gone + 1
+end
+redis.call('LTRIM', key, gone, -1)
+if #spent - gone >= count then return spent[gone + 1] + per - now end
+redis.call('RPUSH', key, string.format('%.0f', now))
+return 0
 """
 )

@@ -4,13 +4,16 @@ One daemon of all has the right to save a song. It has it as long as its session
 lasts; who was thought dead cannot write down what it has done, and finds out by trying.
 """
 
+import random
 import sqlite3
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import orjson
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
 
 from chordme_daemon.cluster import save_scripts as scripts
@@ -69,6 +72,12 @@ class ISaves(Interface):
     def unsaved() -> "Deferred[Sequence[str]]":
         """Songs of which something may not be saved yet."""
 
+    def spend(count: int, per_s: float) -> "Deferred[float]":
+        """Take one of the saves of all songs together, of which there are so many in any `per_s`.
+
+        0.0 if there was one, else the seconds until there is; then none is taken.
+        """
+
 
 def encode(saved: Saved) -> bytes:
     """As it is kept."""
@@ -98,8 +107,11 @@ def decode(kept: bytes | None) -> Saved | None:
 class LocalSaves:
     """Of one daemon alone, which saves everything."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, clock: IReactorTime) -> None:
         self._journal = journal
+        self._clock = clock
+        # When the last ones were saved.
+        self._spent: deque[float] = deque()
 
     def look(self, room: str) -> Deferred[Saved | None]:
         """What is known of a song."""
@@ -125,7 +137,7 @@ class LocalSaves:
 
     def release(self, room: str) -> Deferred[None]:
         """There is no other one."""
-        return Deferred.fromCoroutine(_nothing())
+        return succeed(None)
 
     def unsaved(self) -> Deferred[Sequence[str]]:
         """Songs of which something may not be saved yet."""
@@ -136,13 +148,19 @@ class LocalSaves:
 
         return self._journal.ask(work, writes=False)
 
+    def spend(self, count: int, per_s: float) -> Deferred[float]:
+        """Take one of the saves, if there is one."""
+        now = self._clock.seconds()
+        while self._spent and self._spent[0] <= now - per_s:
+            self._spent.popleft()
+        if len(self._spent) >= count:
+            return succeed(self._spent[0] + per_s - now)
+        self._spent.append(now)
+        return succeed(0.0)
+
     def _write(self, statement: str, room: str, saved: Saved, is_all: bool) -> Deferred[None]:
         values = (room, saved.revision if is_all else 0, encode(saved))
         return self._journal.ask(lambda database: database.execute(statement, values))
-
-
-async def _nothing() -> None:
-    pass
 
 
 @implementer(ISaves)
@@ -186,8 +204,17 @@ class RedisSaves:
         return ensureDeferred(self._unsaved())
 
     async def _unsaved(self) -> Sequence[str]:
-        found = await self._session.ask(scripts.UNSAVED, MOST_UNSAVED)
-        return [room.decode() for room in found]
+        found = [room.decode() for room in await self._session.ask(scripts.UNSAVED)]
+        # Others of them each time: those that cannot be saved do not keep back the rest.
+        return random.sample(found, min(len(found), MOST_UNSAVED))
+
+    def spend(self, count: int, per_s: float) -> Deferred[float]:
+        """Take one of the saves, if there is one."""
+        return ensureDeferred(self._spend(count, per_s))
+
+    async def _spend(self, count: int, per_s: float) -> float:
+        wait_us: int = await self._session.ask(scripts.SPEND_SAVE, count, int(per_s * 1e6))
+        return wait_us / 1e6
 
     async def _run(self, script: Any, *arguments: bytes | str | int) -> None:
         await self._asked(script, *arguments)

@@ -21,6 +21,7 @@ KEYS[1] is the prefix of all keys:
     room:ROOM:users     hash    user -> how many members
     room:ROOM:saves     hash    owner ("NODE SESSION"), saved, revision (of what is saved)
     unsaved             set     the rooms of which something may not be saved yet
+    spent               list    when songs were saved last, in us
     rulings             hash    what a ruling is about -> "UNTIL_MS VALUE"; a channel as well
     rate:NAME:KEY       string  when a bucket is full again, in us
 

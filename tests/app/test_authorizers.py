@@ -90,6 +90,8 @@ def test_a_no_is_a_no(rights: SongRights, backend: Slow, status: int) -> None:
     backend.asked[0].errback(Denied(status))
     assert waiting == [Permission.NONE]
     assert rights.is_deleted("7") == (status == 410)
+    # Of a token that is not believed, nothing is known of its user.
+    assert rights.known(identity(), "7") == (None if status == 401 else Permission.NONE)
 
 
 def test_a_song_that_its_owner_has_not_is_no_more(rights: SongRights, backend: Slow) -> None:
@@ -98,6 +100,19 @@ def test_a_song_that_its_owner_has_not_is_no_more(rights: SongRights, backend: S
     rights.ask(identity(), "7", anew=True)
     backend.asked[1].errback(Denied(404))
     assert rights.is_deleted("7")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_owner_who_is_not_let_in_says_nothing_of_the_song(
+    rights: SongRights, backend: Slow, status: int
+) -> None:
+    rights.ask(identity(), "7")
+    backend.asked[0].callback(Right("admin", is_owner=True))
+    waiting = results(rights.ask(identity(), "7", anew=True))
+    backend.asked[1].errback(Denied(status))
+    assert waiting == [Permission.NONE]
+    assert not rights.is_deleted("7")
+    assert rights.known(identity(), "7") != Permission.ADMIN
 
 
 def test_no_answer_is_no_right_and_is_not_remembered(rights: SongRights, backend: Slow) -> None:

@@ -72,8 +72,17 @@ def test_what_was_damaged_on_the_way_is_not_taken_for_an_edit() -> None:
     )
 
 
+def test_of_many_edits_each_is_found() -> None:
+    base = [f"line {number}" for number in range(300)]
+    ours, theirs = base[:], base[:]
+    ours[1::6], theirs[4::6] = ["ours"] * 50, ["theirs"] * 50
+    both = ours[:]
+    both[4::6] = theirs[4::6]
+    assert merged("\n".join(base), "\n".join(ours), "\n".join(theirs)) == "\n".join(both)
+
+
 def test_what_is_too_much_to_compare_is_replaced_as_a_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(merging, "MAX_PAIRS", 1)
+    monkeypatch.setattr(merging, "MAX_STEPS", 5)
     assert changes("a b c d", "a x y d") == (2, "x y", -3)

@@ -12,6 +12,7 @@ from chordme_daemon.app.document import Proposal
 from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.app.reconciling import AUTHOR, Reconciler
 from chordme_daemon.app.room import Room
+from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.cluster.saves import Saved
 from tests.app.conftest import House
 
@@ -24,7 +25,8 @@ class Song:
         self.room: Room = self.result(ensureDeferred(self.house.rooms.borrow("7")))
         self.seq = 0
         self.notes: list[Saved] = []
-        self.edit(text)
+        if text:
+            self.edit(text)
         self.saved: Saved | None = Saved(1, text, text)
 
     def result(self, deferred: "Deferred[Any]") -> Any:
@@ -130,6 +132,13 @@ def test_of_a_song_of_which_nothing_is_known_the_room_has_the_truth() -> None:
     song.saved = None
     assert song.reconcile("lo") == Saved(0, "lo", "lo")
     assert song.text == "la"
+
+
+def test_where_nothing_is_known_and_nothing_is_here_nothing_is_saved() -> None:
+    song = Song("")
+    song.saved = None
+    with pytest.raises(ClusterUnavailable):
+        song.reconcile("what was there")
 
 
 def test_what_is_too_large_is_not_merged() -> None:

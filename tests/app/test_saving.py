@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from chordme_daemon import ot
-from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.auth import Identity
 from chordme_daemon.app.broker import Broker
 from chordme_daemon.app.document import Proposal
 from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.reconciling import Reconciler
 from chordme_daemon.app.room import Room
-from chordme_daemon.app.saving import Habits, Saving
+from chordme_daemon.app.saving import FLUSH_WITHIN_S, Habits, Saving
 from chordme_daemon.backend.client import Denied, Rejected, Unavailable
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.saves import LocalSaves, Saved
@@ -31,13 +31,20 @@ class Shelf:
         self.songs: dict[int, str] = {}
         self.writes: list[tuple[float, int, str]] = []
         self.fault: Exception | None = None
+        # Until then it takes its time to write.
+        self.gate: Deferred[None] | None = None
+        # The tokens with which songs were asked for.
+        self.asked: list[str] = []
         self._now = now
 
     async def read(self, song_id: int, token: str) -> str:
+        self.asked.append(token)
         self._fail()
         return self.songs[song_id]
 
     async def write(self, song_id: int, text: str, token: str, expected: str) -> str:
+        if self.gate is not None:
+            await self.gate
         self._fail()
         assert self.songs[song_id] == expected
         self.songs[song_id] = text
@@ -61,7 +68,7 @@ class Desk:
         self.editors = [EDITOR]
         self.rooms: dict[str, Room] = {}
         self.states: list[tuple[str, str, object]] = []
-        saves = LocalSaves(self.journal)
+        saves = LocalSaves(self.journal, house.clock)
         self.saves = saves
         self.saving = Saving(
             Broker(self.shelf, house.rooms, saves, Reconciler(house.documents, house.now_ms)),
@@ -69,9 +76,8 @@ class Desk:
             saves,
             house.clock,
             house.wall_s,
-            budget=Allowance("saves", rate, house.clock),
             editors=lambda _: self.editors,
-            habits=Habits(2.0, 30.0, service_token),
+            habits=Habits(2.0, 30.0, rate, service_token),
         )
         publish = house.rooms.publish
 
@@ -96,10 +102,10 @@ class Desk:
         deferred.addBoth(results.append)
         return results[0]
 
-    def type(self, room: Room) -> None:
+    def type(self, room: Room, author: str = "i:5/tab") -> None:
         """Type an x."""
         head = room.text.revision
-        proposal = Proposal(ot.insertion(0, "x"), head, "i:5/tab", head + 1, "tab", 5, 0)
+        proposal = Proposal(ot.insertion(0, "x"), head, author, head + 1, "tab", 5, 0)
         assert self.result(self.house.documents.submit(room, proposal)) == head + 1
 
     def wait(self, seconds: int) -> None:
@@ -125,6 +131,7 @@ def test_a_song_that_is_never_quiet_is_saved_all_the_same() -> None:
     desk = Desk()
     song = desk.open(7)
     for _ in range(62):
+        desk.saving.meet(song, "i:5/tab", EDITOR)
         desk.type(song)
         desk.wait(1)
     assert len(desk.shelf.writes) == 2
@@ -139,7 +146,7 @@ def test_who_has_waited_longest_is_saved_first() -> None:
     desk.wait(40)
     assert [number for _, number, _ in desk.shelf.writes] == [1, 2, 3, 4, 5, 6]
     for at, _, _ in desk.shelf.writes:
-        assert sum(at - 5 < other <= at for other, _, _ in desk.shelf.writes) <= 2
+        assert sum(at - 10 < other <= at for other, _, _ in desk.shelf.writes) <= 2
     assert ("3", "pending", "rate_limited") in desk.states
     assert desk.states[-1] == ("6", "saved", None)
 
@@ -206,7 +213,7 @@ def test_a_song_that_nobody_may_save_is_saved_by_the_service_token_or_waits() ->
         desk.saving._songs["7"].met.clear()
         desk.editors = []
         desk.type(song)
-        desk.wait(5)
+        desk.wait(6)
         tokens = [token for _, _, token in desk.shelf.writes]
         assert tokens == ([service_token] if service_token else [])
 
@@ -219,6 +226,55 @@ def test_what_was_not_saved_before_the_end_is_saved_by_the_next_one() -> None:
     desk.saving._songs.clear()
     desk.wait(16)
     assert desk.shelf.songs[7] == "x"
+
+
+def test_the_end_waits_for_what_is_under_way() -> None:
+    desk = Desk()
+    song = desk.open(7)
+    desk.type(song)
+    desk.shelf.gate = Deferred()
+    desk.wait(3)
+    ended: list[None] = []
+    ensureDeferred(desk.saving.stop()).addCallback(ended.append)
+    assert not ended
+    desk.shelf.gate.callback(None)
+    assert desk.shelf.songs[7] == "x"
+    assert ended == [None]
+
+
+def test_the_end_waits_for_nobody_who_does_not_answer() -> None:
+    desk = Desk()
+    desk.type(desk.open(7))
+    desk.shelf.gate = Deferred()
+    ended: list[None] = []
+    ensureDeferred(desk.saving.stop()).addCallback(ended.append)
+    desk.house.clock.advance(FLUSH_WITHIN_S - 0.1)
+    assert not ended
+    desk.house.clock.advance(0.2)
+    assert ended == [None]
+    assert desk.result(desk.saves.unsaved()) == ["7"]
+
+
+def test_who_has_not_the_last_editor_leaves_the_save_to_who_has() -> None:
+    desk = Desk()
+    song = desk.open(7)
+    desk.type(song, "i:6/elsewhere")
+    desk.wait(5)
+    assert desk.shelf.writes == []
+    # Nobody has done it: then with the token of somebody who is here.
+    desk.wait(2)
+    assert [token for _, _, token in desk.shelf.writes] == [EDITOR.token]
+
+
+def test_of_many_tokens_a_few_are_tried() -> None:
+    desk = Desk(service_token="the service's")
+    song = desk.open(7)
+    desk.editors = [attrs.evolve(EDITOR, token=f"token {number}") for number in range(20)]
+    desk.shelf.fault = Denied(403)
+    desk.type(song)
+    desk.wait(3)
+    assert desk.states[-1] == ("7", "failed", "forbidden")
+    assert desk.shelf.asked == [EDITOR.token, "token 0", "the service's"]
 
 
 def test_the_end_saves_what_it_can() -> None:

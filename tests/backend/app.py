@@ -46,10 +46,8 @@ class Views:
             g.user_id = user_of(self._secret)
             store.called(request.method, request.full_path, g.user_id)
             fault = store.faults.get(view.__name__, "")
-            if fault == "slow":
-                time.sleep(0.3)
-            elif fault and fault != "late":
-                return _fault(store, fault)
+            if fault and fault != "late" and (answer := answer_of(store, fault)) is not None:
+                return answer
             if g.user_id is None:
                 return _error(401, "Authentication required")
             with store.lock:
@@ -146,8 +144,11 @@ def _error(status: int, message: str) -> Response:
     return response
 
 
-def _fault(store: Store, fault: str) -> Any:
-    """Answer as a backend answers that is not itself."""
+def answer_of(store: Store, fault: str) -> Any:
+    """What a backend answers that is not itself; None for one that is only slow."""
+    if fault == "slow":
+        time.sleep(0.3)
+        return None
     if fault == "hang":
         store.go_on.wait(60)
         return _error(503, "At last")
@@ -157,6 +158,8 @@ def _fault(store: Store, fault: str) -> Any:
         return Response(b"[" + b" " * HUGE_BYTES + b"]", mimetype="application/json")
     if fault == "error-200":
         return jsonify(status="error", error="Something went wrong")
+    if fault.startswith("page-"):
+        return Response("<h1>Not here</h1>", int(fault[5:]), mimetype="text/html")
     if fault == "html":
         return Response("<h1>Welcome</h1>", mimetype="text/html")
     if fault == "list":

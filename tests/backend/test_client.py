@@ -54,7 +54,11 @@ class TestRights:
 
     @pytest.mark.parametrize(
         "fault",
-        ["500", "503", "418", "429", "hang", "redirect", "huge", "error-200", "html", "list"],
+        [
+            *("500", "503", "418", "429", "hang", "redirect", "huge", "error-200", "html", "list"),
+            # What is in front of the backend may say no; the backend has not.
+            *("page-403", "page-404", "page-410"),
+        ],
     )
     def test_what_is_no_answer_is_neither_yes_nor_no(
         self, backend: Backend, server: BackendServer, fault: str
@@ -75,6 +79,14 @@ class TestRights:
         with pytest.raises(Unavailable):
             level(backend, OWNER)
         ask(backend.close())
+
+    def test_what_is_wrong_is_told(self, backend: Backend, server: BackendServer) -> None:
+        server.store.faults["collaborators"] = "hang"
+        with pytest.raises(Unavailable, match="no answer in time"):
+            level(backend, OWNER)
+        server.stop()
+        with pytest.raises(Unavailable, match="no connection"):
+            level(backend, OWNER)
 
     def test_nobody_who_listens_is_unavailable(
         self, backend: Backend, server: BackendServer

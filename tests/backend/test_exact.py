@@ -57,6 +57,25 @@ def test_nothing_is_saved_over_what_is_not_known(backend: Backend, server: Backe
     assert server.store.songs[7].content == "somebody else's"
 
 
+@pytest.mark.parametrize("fault", ["500", "503", "html", "redirect", "page-403"])
+def test_an_ill_moment_does_not_lead_to_where_songs_are_damaged(
+    backend: Backend, server: BackendServer, fault: str
+) -> None:
+    assert ask(backend.read(7, token(EDITOR))) == "[C]La\n"
+    backend.look_again()
+    server.store.faults["tell_version"] = fault
+    assert ask(backend.write(7, "R&B", token(EDITOR), "[C]La\n")) == "R&B"
+    assert server.store.songs[7].content == "R&B"
+    assert server.store.count("PUT", "/api/v1/songs/") == 0
+
+
+def test_all_calls_for_one_right_have_one_deadline(backend: Backend, server: BackendServer) -> None:
+    # Each of them would be in time.
+    server.store.faults |= {"tell_version": "slow", "tell_permission": "slow"}
+    with pytest.raises(Unavailable, match="in time"):
+        ask(backend.right(7, token(EDITOR), EDITOR))
+
+
 def test_a_backend_that_has_them_no_more_is_looked_at_anew(
     backend: Backend, server: BackendServer
 ) -> None:

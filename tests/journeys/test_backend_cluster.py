@@ -55,41 +55,34 @@ def test_a_song_that_many_open_on_two_instances_is_loaded_once(
     for client in sessions:
         joined = client.event("room_joined")
         assert (joined["document"], joined["revision"]) == ({"text": "[C]La\n"}, 1)
-    assert pair.backend.store.count("GET", "fresh=") <= 2
+    assert pair.backend.store.count("GET", "fresh=") == 1
     assert pair.backend.store.count("GET", "/collaborators") <= 4
 
 
 def test_one_instance_saves_and_another_takes_over_when_it_is_killed(pair: Stage) -> None:
-    editors = [
-        pair.editor(user_id, url=daemon.url)
-        for user_id, daemon in zip((EDITOR, OWNER), pair.daemons, strict=True)
-    ]
-    assert editors[0].type("from the first")["ok"]
-    for editor in editors:
-        assert editor.saved("saved")["revision"] == 2
+    first, second = pair.daemons
+    one = pair.editor(EDITOR, url=first.url)
+    other = pair.editor(OWNER, url=second.url)
+    assert one.type("from the first")["ok"]
+    assert one.saved("saved")["revision"] == 2
+    assert other.saved("saved")["revision"] == 2
     assert pair.song.versions == ["[C]La\n"]
-    # Whichever it is, it saves with the token of who is there.
-    [saver] = savers(pair)
-    saves, other = (0, 1) if saver == EDITOR else (1, 0)
-    # Also what is typed on the other one.
-    assert editors[other].type("from the other")["ok"]
-    wait_until(lambda: pair.song.content == "from the other", "the save")
-    assert savers(pair) == [saver, saver]
+    # What is typed on the second is saved there, by the token of who has typed it.
+    assert other.type("from the second")["ok"]
+    wait_until(lambda: pair.song.content == "from the second", "the save")
+    assert one.saved("saved")["revision"] == 3
+    users = [call.user_id for call in pair.backend.store.calls if call.method == "PUT"]
+    assert users == [EDITOR, OWNER]
     pair.backend.store.faults["update_song"] = "late"
-    assert editors[saves].type("its last R&B")["ok"]
+    assert one.type("its last R&B")["ok"]
     wait_until(lambda: pair.song.content == "its last R&amp;B", "the save")
-    pair.daemons[saves].kill()
+    first.kill()
     pair.backend.store.faults.clear()
     pair.backend.store.go_on.set()
-    assert editors[other].type("alone R&B")["ok"]
-    wait_until(lambda: pair.song.content == "alone R&amp;B", "the take-over", within_s=40)
-    assert editors[other].look() == "alone R&B"
+    assert other.type("alone R&B")["ok"]
+    wait_until(lambda: pair.song.content == "alone R&amp;B", "the take-over", within_s=60)
+    assert other.look() == "alone R&B"
     assert len(pair.song.versions) == 4
-
-
-def savers(stage: Stage) -> list[Any]:
-    """Whose tokens the song was saved with."""
-    return [call.user_id for call in stage.backend.store.calls if call.method == "PUT"]
 
 
 def test_all_instances_hear_what_is_said_over_redis_or_to_one(
@@ -111,19 +104,17 @@ def test_all_instances_hear_what_is_said_over_redis_or_to_one(
 def test_a_hundred_busy_songs_stay_within_the_budget(stage: Stage, clients: ClientProgram) -> None:
     songs = [stage.backend.store.song(100 + number, OWNER, "la") for number in range(100)]
     limits = {"limits__rooms_per_connection": 100, "limits__rooms_per_user": 100}
-    daemon = stage.start(backend__saves="20/30000", **limits)
+    daemon = stage.start(backend__saves="20/300", **limits)
     auth = {"token": token(OWNER), "client_id": "busy"}
     busy = clients.open(daemon.url, auth=auth, transports=["websocket"])
     busy.event("authenticated")
     for song in songs:
         assert busy.ask("join_room", {"room_id": str(song.id)})["ok"]
-    for seq in range(1, 4):
-        for song in songs:
-            insert = {"type": "insert", "position": 0, "content": "x"}
-            request = {"room_id": str(song.id), "operation": insert, "seq": seq}
-            assert busy.ask("collaboration_operation", {**request, "revision": seq})["ok"]
-    # So slow that nothing comes back to it while the test runs.
-    wait_until(lambda: len(stage.backend.store.puts) == 20, "the budget's end", within_s=30)
+    insert = {"type": "insert", "position": 0, "content": "x"}
+    for song in songs:
+        request = {"room_id": str(song.id), "operation": insert, "seq": 1}
+        assert busy.ask("collaboration_operation", {**request, "revision": 1})["ok"]
+    wait_until(lambda: len(stage.backend.store.puts) == 20, "the budget's end", within_s=60)
     time.sleep(3)  # so long it might be exceeded
     assert len(stage.backend.store.puts) == 20
     checks = http_request(f"{daemon.admin_url}/health/detailed").json()["checks"]
@@ -133,7 +124,7 @@ def test_a_hundred_busy_songs_stay_within_the_budget(stage: Stage, clients: Clie
     # Nothing is lost: the next one has what the backend has not.
     stage.start(store__url=daemon.settings["store.url"], **limits)
     again = stage.editor(OWNER, room="199", tab="again")
-    assert again.text == "xxxla"
+    assert again.text == "xla"
 
 
 def test_a_backend_that_wants_no_more_is_left_alone(stage: Stage) -> None:
