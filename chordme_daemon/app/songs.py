@@ -36,6 +36,10 @@ LOOK_EVERY_S: Final = 0.1
 HEARD_WITHIN_S: Final = 1.0
 
 
+class Forbidden(Refused):
+    """A token with which a song cannot be read."""
+
+
 class Songs:
     """Loads songs into rooms; `clock` is monotonic, `now_ms()` is the time of day.
 
@@ -66,18 +70,21 @@ class Songs:
     async def fill(self, room: Room, token: str) -> None:
         """Have the song in an open room, by the token of somebody who may read it."""
         number = song_id(room.id)
-        if number is None or room in self._ready:
-            return
-        waiting: Deferred[None] = Deferred()
-        self._loading.setdefault(room, []).append(waiting)
-        if len(self._loading[room]) == 1:
+        while number is not None and room not in self._ready:
+            waiting: Deferred[None] = Deferred()
+            self._loading.setdefault(room, []).append(waiting)
+            if len(self._loading[room]) == 1:
+                loading = ensureDeferred(self._fill(room, number, token))
+                loading.addBoth(lambda result: self._settle(room, result))
+            await waiting
 
-            def settle(result: Failure | None) -> None:
-                for each in self._loading.pop(room):
-                    each.callback(result)
-
-            ensureDeferred(self._fill(room, number, token)).addBoth(settle)
-        await waiting
+    def _settle(self, room: Room, result: Failure | None) -> None:
+        first, *others = self._loading.pop(room)
+        first.callback(result)
+        # That one token is not good for it says nothing of the others: the next one is tried.
+        is_of_the_token = result is not None and result.check(Forbidden)
+        for each in others:
+            each.callback(None if is_of_the_token else result)
 
     async def _fill(self, room: Room, number: int, token: str) -> None:
         self._ready = {one for one in self._ready if not one.closed}
@@ -132,7 +139,7 @@ class Songs:
         try:
             text = await self._backend.read(number, token)
         except Denied:
-            raise Refused(Code.FORBIDDEN, "Not authorized for this room") from None
+            raise Forbidden(Code.FORBIDDEN, "Not authorized for this room") from None
         except Unavailable as error:
             raise not_now(error) from None
         await self._put(room, text)
