@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.x509 import load_pem_x509_certificates
+
 from chordme_daemon.app.keyring import (
     MAX_KEYS,
     WITH_A_PUBLIC_KEY,
@@ -225,6 +227,20 @@ def public_keys(text: str) -> tuple[Key, ...]:
     if len(keys) < len(listed(text)) or len(keys) > MAX_KEYS:
         raise ValueError(f"at most {MAX_KEYS} keys, each with another id")
     return tuple(keys.values())
+
+
+def authorities(text: str) -> str:
+    """The path of a PEM file with certificates in it; nothing for none."""
+    path = line(text)
+    if path:
+        try:
+            with open(path, "rb") as file:
+                load_pem_x509_certificates(file.read())
+        except OSError as error:
+            raise ValueError(f"a readable file ({error.strerror})") from None
+        except ValueError:
+            raise ValueError("a PEM file of certificates, and nothing that is none") from None
+    return path
 
 
 def url(text: str) -> str:

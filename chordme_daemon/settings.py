@@ -140,7 +140,7 @@ class Auth:
     )
     jwks_ca: str = setting(
         "",
-        parsers.line,
+        parsers.authorities,
         "A PEM file of the authorities that may vouch for that server; empty for those that the "
         "system trusts.",
     )
@@ -258,7 +258,7 @@ class Cluster:
     )
     redis_ca: str = setting(
         "",
-        parsers.line,
+        parsers.authorities,
         "A PEM file of the authorities that may vouch for a rediss:// server; empty for those that "
         "the system trusts.",
     )
@@ -303,7 +303,7 @@ class Backend:
     )
     ca: str = setting(
         "",
-        parsers.line,
+        parsers.authorities,
         "A PEM file of the authorities that may vouch for it; empty for those that the system "
         "trusts.",
     )

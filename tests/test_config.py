@@ -346,6 +346,19 @@ class TestCommandLine:
     def test_what_is_wrong_is_one_line(self, overrides, line):
         assert refused(overrides=overrides) == line
 
+    @pytest.mark.parametrize("name", ["backend.ca", "auth.jwks_ca", "cluster.redis_ca"])
+    def test_authorities_that_are_none_are_not_the_systems_instead(self, name, tmp_path):
+        path = tmp_path / "ca.pem"
+        for content, expected in (
+            (None, "a readable file (No such file or directory)"),
+            ("", "a PEM file of certificates, and nothing that is none"),
+            ("-----BEGIN CERTIFICATE-----", "a PEM file of certificates, and nothing that is none"),
+        ):
+            if content is not None:
+                path.write_text(content)
+            line = refused(overrides=[f"{name}={path}"])
+            assert line == f"command line: {name} = '{path}': expected {expected}"
+
     def test_a_value_may_hold_equals_signs(self):
         config = configured(overrides=["server.admin=tcp:5001:interface=127.0.0.1"])
         assert config.server.admin == "tcp:5001:interface=127.0.0.1"

@@ -58,6 +58,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _examine(config: Config, options: argparse.Namespace) -> Iterator[Finding]:
     yield machine.secret(config.auth, options.token)
+    yield from machine.secret_files(config)
     yield machine.open_files(config.server)
     yield machine.plugin()
     yield from machine.journal(config)

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import shlex
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -41,6 +43,18 @@ def secret(auth: Auth, token: str | None) -> Finding:
             "Set [auth] secret to ChordMe's JWT_SECRET_KEY; see also algorithms, issuer, audience.",
         )
     return well(name, f"the token is good, for the user {identity.user_id!r}")
+
+
+def secret_files(config: Config) -> Iterator[Finding]:
+    """Whether nobody else on this machine reads the files of secrets."""
+    for path in filter(None, (config.auth.secret_file, config.admin.key_file)):
+        name = f"secret file {path}"
+        if os.stat(path).st_mode & stat.S_IROTH:
+            yield warning(
+                name, "anybody on this machine can read it", f"chmod o= {shlex.quote(path)}"
+            )
+        else:
+            yield well(name, "not for everybody")
 
 
 def open_files(server: Server) -> Finding:

@@ -113,6 +113,18 @@ def test_a_weak_secret(examine: Examine) -> None:
     assert examine(secret="your-secret-key-change-in-production-please").only[0] == "error"
 
 
+@pytest.mark.parametrize(("mode", "is_bad"), [(0o644, True), (0o640, False)])
+def test_a_secret_in_a_file_that_anybody_can_read(
+    examine: Examine, tmp_path: Path, mode: int, is_bad: bool
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    path.chmod(mode)
+    found = examine(secret="", auth__secret_file=path)
+    said = [(severity, what) for severity, what, _ in found.bad]
+    assert said == [("warning", "anybody on this machine can read it")] * is_bad
+
+
 def test_a_token_of_another_secret(examine: Examine) -> None:
     other = token("ada", secret="another-one-0123456789-0123456789-0123")
     assert examine("--token", other).only == (
