@@ -119,7 +119,8 @@ The house, and which way its imports point (down; never up, never round)::
         recovery.py       what a lost connection missed, for when it comes back         (pure)
         packet.py         Socket.IO v5 packets                                          (pure)
     engineio/             a message link to one browser
-        polling.py        long-polling, and the door where a request may ask for a WebSocket
+        polling.py        long-polling, and where a request may ask for a WebSocket
+        door.py           who may come in, and how others are refused
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
         websocket.py      the WebSocket transport, on Autobahn
         lean.py           Autobahn with little state for each connection
@@ -136,6 +137,7 @@ The house, and which way its imports point (down; never up, never round)::
     systemd.py            what systemd is told, and the sockets that it gives
     draining.py           how clients are sent away, not all at once
     signals.py            which signals are listened to
+    security.py           who was refused what
     throttle.py           what is said again and again, once in a while
     files.py              how many connections the system permits
     passing.py            values that are made for each message

@@ -15,7 +15,8 @@ from chordme_daemon.admin.door import AdminDoor
 from chordme_daemon.admin.openapi import describe
 from chordme_daemon.admin.site import MAX_BODY_BYTES as MAX_SONG_BYTES
 from chordme_daemon.admin.site import Calls
-from chordme_daemon.engineio.polling import Door, EngineResource
+from chordme_daemon.engineio.door import Door
+from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.floors import Floors
 from chordme_daemon.httpchannel import BoundedSite, Served
 from chordme_daemon.metrics import Figures, metrics, metrics_json
@@ -84,8 +85,8 @@ class Doors:
     def peer(self) -> Site:
         """For the other daemons: only sessions that are here, and nothing is passed on."""
         door = Door(origins=self.config.server.origins, address_of=passed_address)
-        root = Folder({"socket.io": PeerDoor(self._engine(door), self._floors.peer_key)})
-        return self._site(root, self.config.limits.message_bytes)
+        peer = PeerDoor(self._engine(door), self._floors.peer_key, self._reactor)
+        return self._site(Folder({"socket.io": peer}), self.config.limits.message_bytes)
 
     # For operators
 
@@ -106,7 +107,7 @@ class Doors:
             **dict.fromkeys(calls.names, calls),
         }
         if self.config.backend.key:
-            children["backend"] = NoticeBox(self._floors.take_notice)
+            children["backend"] = NoticeBox(self._floors.take_notice, self._reactor)
         return self._site(Folder(children), MAX_SONG_BYTES)
 
     def _calls(self) -> Calls:

@@ -19,7 +19,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,6 +30,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from chordme_daemon.httpchannel import limit_send_buffer, switch_protocol
+from chordme_daemon.security import SecurityLog
 
 CONNECT_WITHIN_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -297,10 +298,11 @@ class PeerDoor(Resource):
 
     isLeaf = True
 
-    def __init__(self, engine: IResource, key_of: Callable[[], bytes]) -> None:
+    def __init__(self, engine: IResource, key_of: Callable[[], bytes], clock: IReactorTime) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Twisted has no types here
         self._engine = engine
         self._key_of = key_of
+        self._security = SecurityLog(clock)
 
     def render(self, request: Request) -> bytes | int:
         """Serve a request of another daemon."""
@@ -308,6 +310,8 @@ class PeerDoor(Resource):
         given = request.getHeader(_KEY) or b""
         if not key or not hmac.compare_digest(key, given) or not request.args.get(b"sid"):
             request.setResponseCode(403)
+            address = str(getattr(request.getClientAddress(), "host", "this machine"))
+            self._security.note("peer", "{address} is no instance of this cluster", address=address)
             return b""
         answer: bytes | int = self._engine.render(request)
         return answer

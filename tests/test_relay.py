@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -129,7 +129,7 @@ class Engine(Resource):
 
 
 def door_of(engine: Engine) -> Site:
-    return Site(PeerDoor(engine, lambda: b"key"))
+    return Site(PeerDoor(engine, lambda: b"key", Clock()))
 
 
 @pytest_twisted.ensureDeferred

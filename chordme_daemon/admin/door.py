@@ -14,13 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.server import Request
 
-from chordme_daemon.app.limits import Budget, Rate, address_key
-
-# Of an address so many refusals are logged.
-LOGGED: Final = Rate(5, 60.0)
+from chordme_daemon.security import SecurityLog
 
 _ADDRESS: Final = re.compile(r"(?:localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _THIS_MACHINE: Final = re.compile(r"(?:::ffff:)?127\.[0-9.]+|::1")
@@ -30,12 +26,9 @@ _FORWARDED: Final = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 class AdminDoor:
     """Lets in who may call; `key()` tells the key, or nothing for none."""
 
-    log = Logger()
-
     def __init__(self, clock: IReactorTime, key: Callable[[], bytes]) -> None:
-        self._clock = clock
         self._key = key
-        self._logged = Budget(LOGGED)
+        self._security = SecurityLog(clock)
 
     def refuse(self, request: Request) -> tuple[int, str] | None:
         """The status and the reason for who may not call; None for who may."""
@@ -69,8 +62,6 @@ class AdminDoor:
         return None
 
     def _tell(self, request: Request, why: str) -> None:
-        now = self._clock.seconds()
-        self._logged.forget(now)
         address = str(getattr(request.getClientAddress(), "host", "this machine"))
-        if self._logged.spend(address_key(address), now) == 0:
-            self.log.warn("Refused an admin call from {address}: {why}", address=address, why=why)
+        text = "Refused an admin call from {address}: {why}"
+        self._security.note("admin", text, address=address, why=why)

@@ -24,12 +24,24 @@ from chordme_daemon.app.events import Code, Fields, Refused
 from chordme_daemon.app.limits import Budget, Rate
 from chordme_daemon.app.measures import OTHER, TIMED, Measures
 from chordme_daemon.cluster.interface import ClusterUnavailable
+from chordme_daemon.security import SecurityLog
 from chordme_daemon.socketio.recovery import RECOVERABLE
 from chordme_daemon.socketio.server import Called, Connection, Disconnected, Receive
 
 # How many requests of one client may wait while one of its requests takes its time.
 MAX_WAITING: Final = 256
 MAX_AUTH_FAILURES: Final = 5
+# The refusals that say something of who is refused, and what kind of event each is.
+TELLING: Final = {
+    Code.INVALID_TOKEN: "token",
+    Code.TOKEN_EXPIRED: "token",
+    Code.FORBIDDEN: "forbidden",
+    Code.RATE_LIMITED: "limit",
+    Code.MESSAGE_TOO_LARGE: "limit",
+    Code.DOCUMENT_TOO_LARGE: "limit",
+    Code.TOO_MANY_ROOMS: "limit",
+    Code.ROOM_FULL: "limit",
+}
 # Refusals of one connection: a client that earns more is broken, or means harm.
 REFUSALS: Final = Rate(200, 10.0)
 
@@ -56,6 +68,7 @@ class App:
         self._access = access
         self._greeting = greeting
         self._refusals = Budget(REFUSALS)
+        self._security = SecurityLog(clock)
 
     # Connections
 
@@ -208,16 +221,35 @@ class App:
         if isinstance(refused, OutOfStep) and refused.room_id is not None and not client.gone:
             self._answers.tell_state(client, refused.room_id)
 
+    def _note_refusal(self, client: Client, request: str, refused: Refused) -> None:
+        address, code = client.connection.address, refused.code
+        fields: dict[str, object] = {"request": request, "code": code.value}
+        kind, who, where = TELLING[code], "Somebody", ""
+        if client.identity is not None:
+            fields["user_id"] = client.identity.user_id
+            who = "User {user_id}"
+        elif request == "authenticate":
+            kind = "token"
+        if refused.room_id is not None:
+            fields["room"] = refused.room_id
+            where = " in {room}"
+        text = f"{who} at {{address}} was refused {{request}}{where}: {{code}}"
+        self._security.note(kind, text, address=address, **fields)
+
     def _refuse(self, client: Client, called: Called, refused: Refused) -> None:
         self.measures.refused[refused.code.value] += 1
         self._note_answered(called, failed=True)
         if client.gone:
             return
-        if self._refusals.spend(client.connection.sid, self.clock.seconds()) > 0:
-            client.connection.close()
-            return
         # A name that we do not know is not repeated.
         event = str(called.event) if refused.code is not Code.UNKNOWN_EVENT else None
+        if event is not None and refused.code in TELLING:
+            self._note_refusal(client, event, refused)
+        if self._refusals.spend(client.connection.sid, self.clock.seconds()) > 0:
+            text = "Closed a connection of {address}, which asks again and again"
+            self._security.note("flood", text, address=client.connection.address)
+            client.connection.close()
+            return
         payload = refused.payload(event)
         if called.reply is not None:
             called.reply({"ok": False, **payload})

@@ -7,8 +7,9 @@ from twisted.internet.task import LoopingCall
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from chordme_daemon.engineio.door import Door
 from chordme_daemon.engineio.packet import Packet, PacketType, encode
-from chordme_daemon.engineio.polling import Door, EngineResource
+from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Server as EngineServer
 from chordme_daemon.engineio.server import Settings, Socket

@@ -15,7 +15,8 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from chordme_daemon.engineio.polling import Door, EngineResource
+from chordme_daemon.engineio.door import Door
+from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.engineio.server import Receive, Server, Settings, Socket
 from chordme_daemon.engineio.session import Event, Heartbeat, Message
 from chordme_daemon.engineio.websocket import WebSocketFactory, WebSocketTransport

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chordme_daemon.engineio.polling import Door
+from chordme_daemon.engineio.door import Door
 from tests.engineio.conftest import OPENING, House, build_house
 
 POLLING = "EIO=4&transport=polling"

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from twisted.internet.task import Clock
 
-from chordme_daemon.engineio.polling import Door
+from chordme_daemon.engineio.door import Door
 from chordme_daemon.engineio.server import LINGER_S, Receive, Socket
 from chordme_daemon.engineio.session import Answered, Closed, Message
 from tests.engineio.conftest import OPENING, House, build_house
