@@ -459,6 +459,24 @@ def test_c01_a_song_that_nobody_wrote_like_this_cannot_be_opened_and_others_can(
     assert daemon.commit("song", 0)
 
 
+def test_c13_who_hears_too_slowly_is_cut_off_and_reads_what_it_missed(
+    daemons: Daemons, redis: RedisServer
+) -> None:
+    daemon = daemons()
+    ears = opened(daemon)
+    redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32kb 0 0")
+    try:
+        # All of this while the reactor stands still.
+        while redis.command("PUBLISH", "chordme:room:song", b"x" * 1_000_000):
+            pass
+        redis.command("RPUSH", "chordme:room:song:log", wire.encode_draft(draft("a")))
+        redis.command("HSET", "chordme:room:song:head", "revision", 1)
+        until(daemon, lambda: ears.of(Entry), "what nobody told")
+    finally:
+        redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+    assert daemon.commit("song", 1)
+
+
 def test_one_damaged_song_does_not_keep_the_heads_of_the_others_from_being_compared(
     daemons: Daemons, redis: RedisServer
 ) -> None:
