@@ -123,6 +123,7 @@ The house, and which way its imports point (down; never up, never round)::
         door.py           who may come in, and how others are refused
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
         websocket.py      the WebSocket transport, on Autobahn
+        factory.py        what makes such transports
         lean.py           Autobahn with little state for each connection
         poller.py         reads many sockets as one descriptor
         server.py         the open sockets, and the pump that moves their packets

@@ -32,8 +32,8 @@ from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.cluster.redis import RedisCluster
 from chordme_daemon.cluster.saves import ISaves, LocalSaves, RedisSaves
+from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.websocket import WebSocketFactory
 from chordme_daemon.keys import RemoteKeys
 from chordme_daemon.relay import Peer, Relay
 from chordme_daemon.settings import Config, store_path

@@ -5,9 +5,9 @@ import math
 from twisted.internet.ssl import Certificate
 
 from chordme_daemon import settings
-from chordme_daemon.app.answers import Limits
 from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.keyring import Key, secret_key
+from chordme_daemon.app.limits import Limits
 from chordme_daemon.app.rooms import Capacity
 from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import Heartbeat

@@ -6,7 +6,6 @@ The token is looked at again with every request, and so is what it permits.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
@@ -19,7 +18,7 @@ from chordme_daemon.app.clients import Client
 from chordme_daemon.app.cursors import Cursors
 from chordme_daemon.app.editing import Editing, catch_up
 from chordme_daemon.app.events import Code, Fields, Permission, Refused
-from chordme_daemon.app.limits import Rate
+from chordme_daemon.app.limits import Limits
 from chordme_daemon.app.rooms import Rooms
 from chordme_daemon.app.seats import Seat
 from chordme_daemon.app.shadow import Shadow
@@ -28,19 +27,6 @@ from chordme_daemon.cluster.interface import ClusterUnavailable, Member
 
 TOKEN_EXPIRING_BEFORE_S: Final = 60.0
 LEAVE_AFTER_EXPIRY_S: Final = 30.0
-
-
-@attrs.frozen
-class Limits:
-    """How much a client may ask for, and what of that it is told when it connects."""
-
-    messages: Rate
-    operations: Rate
-    cursors: Rate
-    joins: Rate
-    event_bytes: int
-    rooms_per_connection: int
-    announced: dict[str, object]
 
 
 # What is answered where nobody waits for more than an acknowledgement.

@@ -24,6 +24,19 @@ class Rate:
     per_s: float = attrs.field(validator=attrs.validators.gt(0))
 
 
+@attrs.frozen
+class Limits:
+    """How much a client may ask for, and what of that it is told when it connects."""
+
+    messages: Rate
+    operations: Rate
+    cursors: Rate
+    joins: Rate
+    event_bytes: int
+    rooms_per_connection: int
+    announced: dict[str, object]
+
+
 class Budget:
     """What each key may still spend of a rate; `now` is seconds of any clock that never jumps."""
 

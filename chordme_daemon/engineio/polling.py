@@ -43,6 +43,7 @@ from chordme_daemon.engineio.door import (
     note,
     refuse,
 )
+from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.interface import ITransport, Traffic
 from chordme_daemon.engineio.packet import (
     Encoded,
@@ -57,7 +58,7 @@ from chordme_daemon.engineio.upgrade import (
     answer_opening,
     asks_for_websocket,
 )
-from chordme_daemon.engineio.websocket import Opened, WebSocketFactory, WebSocketTransport
+from chordme_daemon.engineio.websocket import Opened, WebSocketTransport
 from chordme_daemon.httpchannel import switch_protocol, untimed
 from chordme_daemon.security import SecurityLog
 

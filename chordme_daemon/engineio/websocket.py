@@ -19,8 +19,7 @@ import socket as sockets
 from collections.abc import Callable
 from typing import Any, Final
 
-from autobahn.twisted.websocket import WebSocketServerFactory
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -29,14 +28,11 @@ from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.interface import IReceiver, ITransport
 from chordme_daemon.engineio.lean import LeanProtocol
 from chordme_daemon.engineio.packet import Encoded
-from chordme_daemon.engineio.poller import Poller
 from chordme_daemon.engineio.server import Socket
 from chordme_daemon.engineio.session import UNLIMITED
 from chordme_daemon.httpchannel import limit_send_buffer
 
 CLOSE_WITHIN_S: Final = 2.0
-MESSAGE_WITHIN_S: Final = 10.0
-SHORT_FRAME_BYTES: Final = 4096
 MAX_FRAGMENTS: Final = 64
 MAX_CONTROL_FRAMES_PER_S: Final = 10
 MAX_FRAMES_PER_S: Final = 2000
@@ -367,41 +363,3 @@ class WebSocketTransport(LeanProtocol):
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.lost(reason)
-
-
-class WebSocketFactory(WebSocketServerFactory):
-    """The Autobahn factory of all WebSocket transports."""
-
-    noisy = False
-
-    def __init__(
-        self, clock: IReactorTime, *, max_message_bytes: int, upgrade_timeout_s: float
-    ) -> None:
-        super().__init__(reactor=clock)
-        self.clock = clock
-        self.upgrade_timeout_s = upgrade_timeout_s
-        self.limit(max_message_bytes)
-        self.poller = Poller(clock) if Poller.suits(clock) else None
-        self.open: set[WebSocketTransport] = set()
-        self.received_bytes = self.sent_bytes = 0
-        # The connections in the middle of a message, and since when.
-        self.partial: dict[WebSocketTransport, float] = {}
-
-    def limit(self, max_message_bytes: int) -> None:
-        """Take no longer messages, on connections that are yet to come."""
-        self.maxMessagePayloadSize = self.maxFramePayloadSize = max_message_bytes
-        self.short_frame_bytes = min(SHORT_FRAME_BYTES, max_message_bytes)
-
-    def build(self, opening: bytes, opened: Opened) -> WebSocketTransport:
-        """A protocol that answers `opening`; `opened(it)` then says who receives its frames."""
-        protocol = WebSocketTransport(opening, opened)
-        protocol.factory = self
-        return protocol
-
-    def tick(self) -> None:
-        """Close the connections whose message never ends."""
-        now = self.clock.seconds()
-        for protocol, since in list(self.partial.items()):
-            if now - since >= MESSAGE_WITHIN_S:
-                del self.partial[protocol]
-                protocol.expire()

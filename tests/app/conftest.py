@@ -13,14 +13,14 @@ from zope.interface import implementer
 
 from chordme_daemon.app import payloads
 from chordme_daemon.app.access import Access
-from chordme_daemon.app.answers import Answers, Limits
+from chordme_daemon.app.answers import Answers
 from chordme_daemon.app.auth import Verifier, mint
 from chordme_daemon.app.authorizers import TokenClaims
 from chordme_daemon.app.documents import Documents
 from chordme_daemon.app.editing import Editing
 from chordme_daemon.app.events import Permission
 from chordme_daemon.app.keyring import secret_key
-from chordme_daemon.app.limits import Rate
+from chordme_daemon.app.limits import Limits, Rate
 from chordme_daemon.app.orders import Orders
 from chordme_daemon.app.rooms import Capacity, Rooms
 from chordme_daemon.app.server import App

@@ -15,7 +15,8 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 
 from chordme_daemon.app.rooms import Capacity
-from chordme_daemon.engineio.websocket import WebSocketFactory, WebSocketTransport
+from chordme_daemon.engineio.factory import WebSocketFactory
+from chordme_daemon.engineio.websocket import WebSocketTransport
 from tests.app.conftest import A_LOT, House
 from tests.engineio.frames import text
 

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from chordme_daemon.engineio.websocket import CLOSE_WITHIN_S, SHORT_FRAME_BYTES
+from chordme_daemon.engineio.factory import SHORT_FRAME_BYTES
+from chordme_daemon.engineio.websocket import CLOSE_WITHIN_S
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Peer, peer_of
 from tests.engineio.frames import (
     BINARY,

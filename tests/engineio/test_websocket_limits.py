@@ -3,6 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
+from chordme_daemon.engineio.factory import MESSAGE_WITHIN_S
 from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import Server, Settings, Socket
 from chordme_daemon.engineio.session import Closed, Event
@@ -11,7 +12,6 @@ from chordme_daemon.engineio.websocket import (
     MAX_CONTROL_FRAMES_PER_S,
     MAX_FRAGMENTS,
     MAX_FRAMES_PER_S,
-    MESSAGE_WITHIN_S,
 )
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Peer, peer_of
 from tests.engineio.frames import (
