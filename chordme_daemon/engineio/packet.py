@@ -64,13 +64,13 @@ class Encoded:
         *,
         binary: bool = False,
         conflate: object = None,
-        frame: bytes = b"",
+        frame: bytes | None = None,
     ) -> None:
         self.body = body
         self.binary = binary
         self.conflate = conflate
         self.size_bytes = len(body) + PACKET_OVERHEAD_BYTES
-        self.frame = frame or _frame(0x82 if binary else 0x81, body)
+        self.frame = _frame(0x82 if binary else 0x81, body) if frame is None else frame
 
 
 def _frame(first: int, body: bytes) -> bytes:

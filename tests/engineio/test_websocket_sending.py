@@ -16,6 +16,9 @@ from chordme_daemon.httpchannel import SEND_BUFFER_BYTES
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Ears
 from tests.engineio.frames import CLOSE, TEXT, frames
 
+# What answers the opening handshake; here it need only be recognised.
+OPENING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+
 
 class CountingSocket(sockets.socket):
     """A socket that counts."""
@@ -56,7 +59,7 @@ class Real:
 
 
 @pytest.fixture
-def real() -> Iterator[Real]:
+def opened() -> Iterator[Real]:
     """A WebSocket over loopback that has just opened."""
     with sockets.create_server(("127.0.0.1", 0)) as listening:
         client = sockets.create_connection(listening.getsockname(), timeout=10)
@@ -66,16 +69,29 @@ def real() -> Iterator[Real]:
     reactor = MemoryReactorClock()
     factory = WebSocketFactory(reactor, max_message_bytes=MAX_MESSAGE_BYTES, upgrade_timeout_s=10.0)
     ears = Ears()
-    transport = factory.build(b"", lambda _: ears)
+    transport = factory.build(OPENING, lambda _: ears)
     connection = Connection(socket, transport, reactor)
     connection.connected = 1
     transport.makeConnection(connection)
-    # The answer to the handshake, empty here, went through the reactor.
-    connection.doWrite()
-    socket.sends = 0
-    yield Real(reactor, connection, socket, client, transport, ears)
+    opened = Real(reactor, connection, socket, client, transport, ears)
+    assert opened.read(len(OPENING)) == OPENING
+    yield opened
     client.close()
     socket.close()
+
+
+@pytest.fixture
+def real(opened: Real) -> Real:
+    """The same, with nothing sent yet that counts."""
+    opened.socket.sends = 0
+    return opened
+
+
+def test_a_handshake_is_answered_with_one_send_that_asks_nothing_of_the_reactor(
+    opened: Real,
+) -> None:
+    assert opened.socket.sends == 1
+    assert not opened.waits
 
 
 def test_when_nothing_waits_a_write_is_one_send_and_asks_nothing_of_the_reactor(
