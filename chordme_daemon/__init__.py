@@ -14,7 +14,8 @@ The house, and which way its imports point (down; never up, never round)::
         songs.py          `export` and `import`
         configuration.py  `check-config`, `default-config` and `token`
         doctor.py         `doctor`: what keeps the daemon from working
-        machine.py        what of that is seen on this machine
+        credentials.py    what is wrong with secrets and keys
+        machine.py        what else of that is seen on this machine
         network.py        ... on its ports, in its certificates, at its Redis
         visit.py          ... and as a browser would, from outside
         completion.py     `completion`: for the shells

@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from chordme_daemon.commands import machine, network
+from chordme_daemon.commands import credentials, machine, network
 from chordme_daemon.commands.command import Commands, configurable, read
 from chordme_daemon.commands.finding import Finding, Severity, error
 from chordme_daemon.settings import Config
@@ -57,8 +57,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _examine(config: Config, options: argparse.Namespace) -> Iterator[Finding]:
-    yield machine.secret(config.auth, options.token)
-    yield from machine.secret_files(config)
+    yield credentials.secret(config.auth, options.token)
+    yield from credentials.files(config, options.config)
     yield machine.open_files(config.server)
     yield machine.plugin()
     yield from machine.journal(config)

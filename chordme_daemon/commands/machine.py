@@ -1,12 +1,9 @@
-"""What `doctor` sees on this machine: the secret, open files, twistd's plugin, the journal."""
+"""What `doctor` sees on this machine: open files, twistd's plugin, the journal."""
 
 import os
 import resource
-import shlex
 import shutil
 import sqlite3
-import stat
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,45 +13,11 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
 import twisted.plugins
-from chordme_daemon.app.events import Code, Refused
 from chordme_daemon.commands.finding import Finding, error, warning, well
 from chordme_daemon.files import OWN_FILES
-from chordme_daemon.settings import Auth, Config, Server, store_path
-from chordme_daemon.values import verifier
+from chordme_daemon.settings import Config, Server, store_path
 
 LITTLE_SPACE_BYTES: Final = 100 << 20
-
-
-def secret(auth: Auth, token: str | None) -> Finding:
-    """Whether the secret is the one that a token was signed with; a weak one is not read at all."""
-    name = "secret"
-    if auth.jwks_url:
-        return well(name, f"keys are those of {auth.jwks_url}")
-    if token is None:
-        return well(name, "strong; --token says whether it is ChordMe's")
-    try:
-        identity = verifier(auth).verify(token, time.time())
-    except Refused as refused:
-        if refused.code is Code.TOKEN_EXPIRED:
-            return warning(name, "the token is ChordMe's, but has expired", "Try a fresh one.")
-        return error(
-            name,
-            "the token was not signed with it, or is not for us",
-            "Set [auth] secret to ChordMe's JWT_SECRET_KEY; see also algorithms, issuer, audience.",
-        )
-    return well(name, f"the token is good, for the user {identity.user_id!r}")
-
-
-def secret_files(config: Config) -> Iterator[Finding]:
-    """Whether nobody else on this machine reads the files of secrets."""
-    for path in filter(None, (config.auth.secret_file, config.admin.key_file)):
-        name = f"secret file {path}"
-        if os.stat(path).st_mode & stat.S_IROTH:
-            yield warning(
-                name, "anybody on this machine can read it", f"chmod o= {shlex.quote(path)}"
-            )
-        else:
-            yield well(name, "not for everybody")
 
 
 def open_files(server: Server) -> Finding:

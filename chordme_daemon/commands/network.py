@@ -14,14 +14,13 @@ from cryptography import x509
 
 from chordme_daemon.cluster.address import RedisAddress
 from chordme_daemon.commands.finding import Finding, error, warning, well
-from chordme_daemon.commands.visit import health, public
+from chordme_daemon.commands.visit import SOON_DAYS, health, public
 from chordme_daemon.parsers import endpoint
 from chordme_daemon.settings import Config
 
 __all__ = ["certificates", "listeners", "public", "redis"]
 
 ANSWER_WITHIN_S: Final = 5.0
-SOON_DAYS: Final = 14
 SLOW_MS: Final = 5.0
 MAX_SKEW_S: Final = 2.0
 OLDEST_REDIS: Final = (6, 0)

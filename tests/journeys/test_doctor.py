@@ -1,27 +1,29 @@
 """`chordme-daemon doctor`: of each broken set-up it finds what is broken, and nothing else."""
 
+import os
+import re
+import shutil
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import cycle
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 import orjson
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+import twisted.plugins
+from chordme_daemon.commands import machine
+from tests.configuration import configured
 from tests.journeys.conftest import StartDaemon
 from tests.journeys.daemon import ROOT, SECRET, environment, free_port, token
 from tests.journeys.operators import SCRIPT
 from tests.journeys.redis_server import RedisServer
+from tests.journeys.setups import balanced, certificate, published_keys, strange_redis
+from tests.key_pairs import ec_pair, published
+from tests.key_pairs import token as signed
 
 pytestmark = pytest.mark.journey
 
@@ -50,7 +52,11 @@ def examine(tmp_path: Path) -> Examine:
     """Ask the doctor about a set-up in which all else is as it should be."""
 
     def ask(
-        *options: str, secret: str = SECRET, within: Sequence[str] = (), **settings: object
+        *options: str,
+        secret: str = SECRET,
+        within: Sequence[str] = (),
+        variables: dict[str, str] | None = None,
+        **settings: object,
     ) -> Findings:
         whole = {
             "server.listen": f"tcp:{free_port()}:interface=127.0.0.1",
@@ -64,7 +70,7 @@ def examine(tmp_path: Path) -> Examine:
         ended = subprocess.run(
             command,
             cwd=ROOT,
-            env=environment(CHORDME_AUTH_SECRET=secret),
+            env=environment(CHORDME_AUTH_SECRET=secret, **(variables or {})),
             capture_output=True,
             timeout=60,
             check=False,
@@ -78,24 +84,6 @@ def examine(tmp_path: Path) -> Examine:
         return Findings(ended.returncode, bad)
 
     return ask
-
-
-def certificate(path: Path, days: int) -> Path:
-    """A key and the certificate that it made for itself, good for so many days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "chordme.example")])
-    until = datetime.now(UTC) + timedelta(days=days, hours=1)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), 1, until - timedelta(365), until
-    )
-    made = builder.sign(key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def test_where_all_is_well_nothing_is_found(examine: Examine) -> None:
@@ -113,18 +101,6 @@ def test_a_weak_secret(examine: Examine) -> None:
     assert examine(secret="your-secret-key-change-in-production-please").only[0] == "error"
 
 
-@pytest.mark.parametrize(("mode", "is_bad"), [(0o644, True), (0o640, False)])
-def test_a_secret_in_a_file_that_anybody_can_read(
-    examine: Examine, tmp_path: Path, mode: int, is_bad: bool
-) -> None:
-    path = tmp_path / "secret"
-    path.write_text(SECRET)
-    path.chmod(mode)
-    found = examine(secret="", auth__secret_file=path)
-    said = [(severity, what) for severity, what, _ in found.bad]
-    assert said == [("warning", "anybody on this machine can read it")] * is_bad
-
-
 def test_a_token_of_another_secret(examine: Examine) -> None:
     other = token("ada", secret="another-one-0123456789-0123456789-0123")
     assert examine("--token", other).only == (
@@ -137,6 +113,56 @@ def test_a_token_that_has_expired(examine: Examine) -> None:
     severity, what = examine("--token", token("ada", lasts_s=-60)).only
     assert severity == "warning"
     assert "expired" in what
+
+
+@pytest.mark.parametrize(("mode", "may"), [(0o644, "read"), (0o602, "write")])
+def test_a_secret_that_everybody_may_see(
+    examine: Examine, tmp_path: Path, mode: int, may: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    path.chmod(mode)
+    found = examine(secret="", auth__secret_file=path)
+    assert found.only == ("warning", f"everybody on this machine may {may} it")
+    path.chmod(0o640)
+    assert examine(secret="", auth__secret_file=path).bad == []
+
+
+def test_a_configuration_with_secrets_that_everybody_may_read(
+    examine: Examine, tmp_path: Path
+) -> None:
+    ini = tmp_path / "chordme.ini"
+    ini.write_text(f"[auth]\nsecret = {SECRET}\n")
+    ini.chmod(0o644)
+    assert examine("-c", str(ini), secret="").only[0] == "warning"
+    # One without is for everybody.
+    ini.write_text("[log]\nlevel = warn\n[store]\nurl = sqlite:songs.sqlite3\n")
+    assert examine("-c", str(ini)).bad == []
+
+
+def test_a_secret_that_is_not_there(examine: Examine, tmp_path: Path) -> None:
+    severity, what = examine(secret="", auth__secret_file=tmp_path / "none").only
+    assert severity == "error"
+    assert "auth.secret_file" in what
+
+
+def test_keys_that_are_published(examine: Examine) -> None:
+    pair = ec_pair()
+    with published_keys([published(pair, "one")]) as url:
+        claims = {"user_id": "ada", "exp": int(time.time()) + 60}
+        token = signed(pair, claims, "one")
+        assert examine("--token", token, secret="", auth__jwks_url=url).bad == []
+        other = signed(ec_pair(1), claims, "one")
+        found = examine("--token", other, secret="", auth__jwks_url=url)
+    assert found.only == ("error", "the token was not signed with it, or is not for us")
+
+
+def test_keys_that_cannot_be_fetched(examine: Examine) -> None:
+    url = f"http://127.0.0.1:{free_port()}/keys"
+    assert examine(secret="", auth__jwks_url=url).only == (
+        "error",
+        f"no keys at {url}: [Errno 111] Connection refused",
+    )
 
 
 def test_fewer_files_than_connections(examine: Examine) -> None:
@@ -159,6 +185,34 @@ def test_a_journal_that_cannot_be_written(examine: Examine, tmp_path: Path) -> N
 
 def test_songs_that_nothing_keeps(examine: Examine) -> None:
     assert examine(store__url="memory:").only[0] == "warning"
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_bytes = shutil.disk_usage(tmp_path).free
+    monkeypatch.setattr(machine, "LITTLE_SPACE_BYTES", free_bytes * 2)
+    config = configured(overrides=[f"store.url=sqlite:{tmp_path / 'songs.sqlite3'}"])
+    [finding] = [one for one in machine.journal(config) if one.severity]
+    assert finding.name == "disk"
+    assert re.fullmatch(r"[0-9]+ MiB are free at .*", finding.what)
+    assert finding.remedy
+
+
+def test_plugins_that_twistd_cannot_remember(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(shutil.copy(ROOT / "twisted/plugins/chordme_plugin.py", tmp_path))
+    monkeypatch.setattr(twisted.plugins, "__path__", [str(tmp_path)])
+    assert not machine.plugin().severity
+    cache = tmp_path / "dropin.cache"
+    assert cache.exists()
+    # Whatever is remembered from now on is older than the plugin.
+    os.utime(source, (time.time() + 3600,) * 2)
+    # As for somebody who is not root: root may write everywhere.
+    monkeypatch.setattr(machine.os, "access", lambda *_: False)
+    finding = machine.plugin()
+    assert finding.severity.name == "WARNING"
+    assert f"{cache} is out of date" in finding.what
+    assert "twistd --help" in finding.remedy
 
 
 # Ports and certificates
@@ -231,6 +285,23 @@ def test_a_redis_that_is_not_fit_for_songs(
     assert what in found[1]
 
 
+@pytest.mark.parametrize(
+    ("strange", "severity", "what"),
+    [
+        ({"version": "5.0.14"}, "error", "version 5.0.14 is too old"),
+        ({"clock_off_s": -3600}, "warning", "its clock is off by 36"),
+        ({"waits_s": 0.2}, "warning", "each edit waits"),
+    ],
+)
+def test_a_redis_that_is_strange(
+    examine: Examine, strange: dict[str, object], severity: str, what: str
+) -> None:
+    with strange_redis(**strange) as url:
+        found = examine(cluster__redis_url=url, store__url="").only
+    assert found[0] == severity
+    assert what in found[1]
+
+
 # The way that browsers come
 
 
@@ -260,36 +331,30 @@ def test_a_balancer_that_is_not_sticky(examine: Examine, start_daemon: StartDaem
     assert found.only == ("error", "a session is not found again")
 
 
-@contextmanager
-def balanced(ports: Sequence[int]) -> Iterator[str]:
-    """A balancer that sends one connection here and the next one there; its URL."""
-    targets = cycle(ports)
+def test_a_clock_that_is_wrong(examine: Examine, start_daemon: StartDaemon) -> None:
+    def yesterday(data: bytes) -> bytes:
+        return re.sub(rb"Date: [^\r]*", b"Date: Mon, 01 Jan 2024 00:00:00 GMT", data)
 
-    class Balance(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.create_connection(("127.0.0.1", next(targets)), timeout=10) as target:
-                back = threading.Thread(target=pipe, args=(target, self.request))
-                back.start()
-                pipe(self.request, target)
-                back.join()
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(("127.0.0.1", 0), Balance))
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        stack.callback(serving.join)
-        stack.callback(server.shutdown)
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+    with balanced([start_daemon().port], yesterday) as url:
+        severity, what = examine("--url", url).only
+    assert severity == "warning"
+    assert "clock" in what
 
 
-def pipe(source: socket.socket, target: socket.socket) -> None:
-    """Hand on what comes, and the end."""
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # the other side was faster
+@pytest.mark.parametrize(
+    ("days", "bad"),
+    [
+        (-3, [("error", "its certificate is refused: certificate has expired")]),
+        (5, [("warning", "its certificate expires in 5 days")]),
+        (90, []),
+    ],
+)
+def test_the_certificate_that_browsers_see(
+    examine: Examine, start_daemon: StartDaemon, tmp_path: Path, days: int, bad: list[object]
+) -> None:
+    pem, port = certificate(tmp_path / "public.pem", days), free_port()
+    daemon = start_daemon({"server.listen": f"ssl:{port}:interface=127.0.0.1:privateKey={pem}"})
+    daemon.expect("certificate")
+    trusting = {"SSL_CERT_FILE": str(pem)}
+    found = examine("--url", f"https://127.0.0.1:{port}", variables=trusting)
+    assert [row[:2] for row in found.bad] == bad
