@@ -1,7 +1,7 @@
 /** What all parts of the page share: who one is, which song it is, and whether one is online. */
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { useSongDocument, useWebSocketConnection } from '../src/hooks/useWebSocket';
-import { sessionStore } from '../src/unsent';
+import { sessionStore } from '../src/tabCopy';
 import { fetchToken, rememberedPerson, rememberPerson, type Person } from './person';
 import { FIRST_SONG, songOf, STARTER } from './songs';
 

@@ -33,6 +33,8 @@ export interface Screen {
   /** The daemon has gone back to an older text; `before` is what was on the screen. */
   setBack(operation: Operation, before: string): void;
   mended(conflicts: readonly Conflict[]): void;
+  /** An operation goes out: if it arrives, it has to be known again, whatever happens to the page. */
+  sending(): void;
   /** Something is new: what is unsent, or what is wrong. */
   touched(): void;
 }
@@ -200,6 +202,7 @@ export class Conversation {
   private ask(submission: Submission): void {
     const asked: Asked = { texts: this.texts };
     this.asked = asked;
+    this.screen.sending();
     // What comes after the room was joined again is no answer to what was asked since then.
     this.link()
       .request('collaboration_operation', submission)

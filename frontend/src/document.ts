@@ -123,9 +123,8 @@ export class Document {
     return document;
   }
 
-  /** What has to be saved; null while the daemon has everything. */
-  save(): SavedDocument | null {
-    if (this.isInStep) return null;
+  /** What has to be saved, also while the daemon has everything. */
+  save(): SavedDocument {
     const { clientId, at: revision, seq, synced, waiting } = this;
     return { clientId, revision, seq, synced, out: this.out?.operation ?? null, waiting };
   }

@@ -81,6 +81,7 @@ export class SharedSong {
 export function unopened(roomId: string): SongSnapshot {
   return {
     roomId,
+    wasJoined: false,
     state: 'loading',
     text: '',
     revision: 0,

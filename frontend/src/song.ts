@@ -30,8 +30,8 @@ import {
   type TextChange,
   type Unsubscribe,
 } from './types';
+import { TabCopy, sessionStore, type SavedSong, type SessionStore } from './tabCopy';
 import { UndoHistory } from './undo';
-import { Unsent, sessionStore, type SessionStore } from './unsent';
 
 const MOST_MESSAGES = 500;
 /** Without a link, or a token, edits wait; what else keeps a song from us will not pass so soon. */
@@ -46,7 +46,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 export interface SongOptions {
-  /** Where edits are kept that the daemon does not have; null for nowhere. */
+  /** Where the song is kept over a refresh, with its unsent edits; null for nowhere. */
   readonly storage?: SessionStore | null;
   /** Milliseconds of any clock. */
   readonly now?: () => number;
@@ -65,7 +65,7 @@ export function openSong(rooms: Rooms, roomId: string, options: SongOptions = {}
 class OpenSong implements Song, RoomUser, Screen {
   private readonly link: RoomLink;
   private readonly conversation: Conversation;
-  private readonly unsent: Unsent;
+  private readonly copy: TabCopy;
   private readonly now: () => number;
   private readonly history = new UndoHistory();
   private readonly people = new People();
@@ -80,6 +80,7 @@ class OpenSong implements Song, RoomUser, Screen {
   private cursor: OwnCursor | null = null;
   private isCursorDue = false;
   private isJoined = false;
+  private wasJoined = false;
   /** Who waits for the room to be joined. */
   private waiting: { resolve: () => void; reject: (error: RealtimeError) => void }[] = [];
   private snapshot: SongSnapshot | null = null;
@@ -91,8 +92,10 @@ class OpenSong implements Song, RoomUser, Screen {
     { storage = sessionStore(), now = () => Date.now() }: SongOptions,
   ) {
     this.now = now;
-    this.unsent = new Unsent(roomId, storage, () => this.conversation.document?.save() ?? null);
-    this.conversation = new Conversation(() => this.link, this, this.unsent.read());
+    this.copy = new TabCopy(roomId, storage, () => this.save());
+    const saved = this.copy.read();
+    this.permission = saved?.permission ?? null;
+    this.conversation = new Conversation(() => this.link, this, saved);
     this.link = rooms.hold(roomId, this);
   }
 
@@ -161,7 +164,7 @@ class OpenSong implements Song, RoomUser, Screen {
   }
 
   close(): void {
-    this.unsent.close();
+    this.copy.close();
     this.conversation.close();
     this.refuseWaiting(new RealtimeError('not_in_room', 'The song was closed'));
     this.link.release();
@@ -250,10 +253,15 @@ class OpenSong implements Song, RoomUser, Screen {
     for (const { kept, dropped } of conflicts) this.conflictListeners.tell({ kept, dropped });
   }
 
+  sending(): void {
+    this.copy.write();
+  }
+
   touched(): void {
     this.snapshot = null;
+    this.wasJoined ||= this.conversation.isLive;
     this.tellCursor();
-    this.unsent.changed();
+    this.copy.changed();
     const snapshot = this.getSnapshot();
     if (snapshot === this.told) return;
     this.told = snapshot;
@@ -313,6 +321,11 @@ class OpenSong implements Song, RoomUser, Screen {
     this.messages = [...this.messages.slice(1 - MOST_MESSAGES), message];
   }
 
+  private save(): SavedSong | null {
+    const { document } = this.conversation;
+    return document && { ...document.save(), permission: this.permission };
+  }
+
   private refuseWaiting(error: RealtimeError): void {
     for (const { reject } of this.waiting.splice(0)) reject(error);
   }
@@ -331,6 +344,7 @@ class OpenSong implements Song, RoomUser, Screen {
     const { document, trouble } = this.conversation;
     const snapshot: SongSnapshot = {
       roomId: this.roomId,
+      wasJoined: this.wasJoined,
       state: this.state(),
       text: this.text,
       revision: document?.revision ?? 0,

@@ -266,6 +266,8 @@ export interface RemoteCursor {
 /** How a song is; the same object as long as nothing has changed. */
 export interface SongSnapshot {
   readonly roomId: string;
+  /** Whether this page has been in the room; before that, its text is what the tab remembers. */
+  readonly wasJoined: boolean;
   /** `loading` before the text is there, `offline` when edits wait for the link. */
   readonly state: 'loading' | 'live' | 'offline' | 'refused';
   readonly text: string;

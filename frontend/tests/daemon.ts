@@ -11,8 +11,9 @@ const ROOT = path.join(import.meta.dirname, '../..');
 const PYTHON_BIN = path.resolve(process.env.PYTHON_BIN ?? path.join(ROOT, '.venv/bin'));
 const SECRET = randomBytes(48).toString('base64url');
 const TOKEN_LASTS_S = 3600;
-const START_WITHIN_MS = 20_000;
-const STOP_WITHIN_MS = 12_000;
+/** A busy machine takes its time; none of this is waited for where it goes well. */
+const START_WITHIN_MS = 60_000;
+const STOP_WITHIN_MS = 20_000;
 
 /** A port of 127.0.0.1 that nothing listens on. */
 export async function freePort(): Promise<number> {
@@ -29,11 +30,11 @@ export async function freePort(): Promise<number> {
 export async function until(
   isTrue: () => unknown,
   what = String(isTrue),
-  withinMs = 10_000,
+  withinMs = 30_000,
 ): Promise<void> {
-  const began = Date.now();
+  const began = performance.now();
   while (!(await isTrue())) {
-    if (Date.now() - began > withinMs) throw new Error(`not within ${withinMs} ms: ${what}`);
+    if (performance.now() - began > withinMs) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

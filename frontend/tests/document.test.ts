@@ -287,7 +287,13 @@ test('a page that is loaded again goes on where it was', () => {
   expect([restored.text, restored.unsent]).toEqual(['🎸ab', 2]);
   expect(restored.save()).toEqual(document.save());
   expect(sent(restored)).toEqual([2, 3, [2, 'a']]);
-  expect(new Document('me', 'x', 1, 1).save()).toBeNull();
+  const inStep = Document.restore(new Document('me', 'x', 1, 1).save());
+  expect([inStep.text, inStep.revision, inStep.isInStep, sent(inStep)]).toEqual([
+    'x',
+    1,
+    true,
+    null,
+  ]);
   expect(() => Document.restore({ ...saved, synced: '' })).toThrow(RangeError);
 });
 

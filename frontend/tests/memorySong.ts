@@ -11,6 +11,7 @@ import type {
 
 const EMPTY: SongSnapshot = {
   roomId: 'song',
+  wasJoined: true,
   state: 'live',
   text: '',
   revision: 0,

@@ -66,7 +66,7 @@ beforeAll(() => {
   writeFileSync(join(project, 'index.html'), '<script type="module" src="/page.js"></script>');
   writeFileSync(join(project, 'page.js'), PAGE);
   writeFileSync(join(project, 'service.js'), "export * from 'chordme-realtime';");
-}, 120_000);
+});
 
 afterAll(() => {
   rmSync(project, { recursive: true, force: true });

@@ -3,7 +3,7 @@
 import { canonical, whole } from '../src/ot';
 import { openSong } from '../src/song';
 import type { Component, Operation, Song } from '../src/types';
-import type { SessionStore } from '../src/unsent';
+import type { SessionStore } from '../src/tabCopy';
 import { MemoryLink, MemoryServer } from './memoryServer';
 
 /** Numbers that are the same for the same seed (mulberry32). */
@@ -42,19 +42,25 @@ export function randomEdit(
 }
 
 /** The storage of one tab. */
-export class MemoryStore implements SessionStore {
+export class MemoryStore {
   readonly items = new Map<string, string>();
+  private loads = 0;
 
-  getItem(key: string): string | null {
-    return this.items.get(key) ?? null;
-  }
-
-  setItem(key: string, value: string): void {
-    this.items.set(key, value);
-  }
-
-  removeItem(key: string): void {
-    this.items.delete(key);
+  /** As the page has it that is loaded now; what the page before it does is done to nothing. */
+  load(): SessionStore {
+    this.loads += 1;
+    const load = this.loads;
+    const items = (): Map<string, string> =>
+      load === this.loads ? this.items : new Map<string, string>();
+    return {
+      getItem: (key) => items().get(key) ?? null,
+      setItem: (key, value) => {
+        items().set(key, value);
+      },
+      removeItem: (key) => {
+        items().delete(key);
+      },
+    };
   }
 }
 
@@ -67,7 +73,7 @@ export class Person {
 
   constructor(server: MemoryServer, clientId: string) {
     this.link = new MemoryLink(server, clientId);
-    this.song = this.open();
+    this.song = this.open(this.store.load());
   }
 
   get text(): string {
@@ -78,15 +84,17 @@ export class Person {
     if (!this.link.isLinked && this.link.isIdle) this.link.rejoin();
   }
 
-  /** The page is loaded again. */
+  /** The page is gone without a word, and loaded again: with what it had saved by then. */
   refresh(): void {
-    this.song.close();
+    const { song } = this;
+    const store = this.store.load();
+    song.close();
     this.link.cut(true);
-    this.song = this.open();
+    this.song = this.open(store);
   }
 
-  private open(): Song {
-    const song = openSong(this.link, 'song', { storage: this.store, now: () => 0 });
+  private open(storage: SessionStore): Song {
+    const song = openSong(this.link, 'song', { storage, now: () => 0 });
     this.shown = song.getSnapshot().text;
     song.onChange(({ operation }) => {
       this.shown = applied(this.shown, operation);

@@ -22,7 +22,7 @@ export const NOTHING_DELIVERED: Delivery = { operations: [], pendingOperations: 
  * The flat operations that a component of its own text has to apply, each delivered once.
  *
  * That is whatever changes the song but what was sent by `send`. The song's first text is none of
- * it: it is where the component begins.
+ * it: it is where the component begins, and that is not before the room was joined.
  */
 export class Operations {
   #delivery = NOTHING_DELIVERED;
@@ -93,8 +93,8 @@ export class Operations {
   }
 
   #refreshed(): void {
-    const { state, unsent, text } = this.shared.getSnapshot();
-    if (state === 'loading') {
+    const { wasJoined, unsent, text } = this.shared.getSnapshot();
+    if (!wasJoined) {
       return;
     }
     if (this.#isBehind) {

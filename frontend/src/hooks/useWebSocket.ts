@@ -40,8 +40,8 @@ export function useWebSocketRoom(roomId?: string | null, { autoJoin = true } = {
   const isJoined = isCurrent ? choice.isJoined : autoJoin;
   const heldRoom = isJoined && roomId ? roomId : null;
   const [shared, snapshot] = useSharedSong(heldRoom);
-  const { state, permission, participants, messages, error } = snapshot;
-  const currentRoom = state === 'live' || state === 'offline' ? heldRoom : null;
+  const { wasJoined, state, permission, participants, messages, error } = snapshot;
+  const currentRoom = wasJoined && state !== 'refused' ? heldRoom : null;
   const joinRoom = useCallback(() => {
     setChoice((last) => ({ ...last, isJoined: true }));
   }, []);

@@ -12,7 +12,7 @@ import {
   type Song,
   type UserId,
 } from '../types';
-import { sessionStore } from '../unsent';
+import { sessionStore } from '../tabCopy';
 import { commit, editsSince, type Proposal } from './commit';
 import { Presences } from './presences';
 import { EMPTY_SONG, type SongStore, type StoredEdit, type StoredSong } from './store';

@@ -91,7 +91,8 @@ export class FlatOperations {
   }
 
   private begin(): void {
-    if (this.waiting === null || this.song.getSnapshot().state === 'loading') return;
+    // What a tab remembers is older than what they have loaded.
+    if (this.waiting === null || !this.song.getSnapshot().wasJoined) return;
     const { waiting } = this;
     this.waiting = null;
     for (const operation of waiting) this.edit(operation);

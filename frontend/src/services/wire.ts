@@ -55,7 +55,8 @@ const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(
 const isWhole: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isAnything: Check = (value) => value !== undefined;
 const isUserId: Check = (value) => isText(value) || Number.isSafeInteger(value);
-const isPermission: Check = (value) => value === 'read' || value === 'edit' || value === 'admin';
+export const isPermission: Check = (value) =>
+  value === 'read' || value === 'edit' || value === 'admin';
 const isSaveState: Check = (value) =>
   value === 'saved' || value === 'pending' || value === 'failed' || value === 'altered';
 

@@ -3,6 +3,7 @@ import { render, waitFor } from '@testing-library/react';
 import { StrictMode, type ReactNode } from 'react';
 import { io, type Socket } from 'socket.io-client';
 import { ConnectionContext } from '../../src/hooks/useWebSocket';
+import { Backoff } from '../../src/services/backoff';
 import { WebSocketService } from '../../src/services/webSocketService';
 import { until, type Daemon } from '../daemon';
 
@@ -17,7 +18,8 @@ export function endAll(): void {
 
 /** Somebody's service; it is not connected yet. */
 export function serviceAt(daemon: Daemon): WebSocketService {
-  const service = new WebSocketService({ url: daemon.url });
+  // Short waits: the schedule has tests of its own.
+  const service = new WebSocketService({ url: daemon.url, backoff: new Backoff(() => 0.1) });
   ends.push(() => {
     service.destroy();
   });
@@ -42,7 +44,7 @@ export function page(service: WebSocketService, content: ReactNode) {
 }
 
 /** Wait, while React shows what happens. */
-export async function shown(isTrue: () => boolean, what = String(isTrue), withinMs = 10_000) {
+export async function shown(isTrue: () => boolean, what = String(isTrue), withinMs = 30_000) {
   const look = () => {
     if (!isTrue()) {
       throw new Error(`not within ${withinMs} ms: ${what}`);

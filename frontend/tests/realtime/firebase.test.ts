@@ -57,7 +57,7 @@ test('without Firebase there is no need to say who one is; with it there is', as
 describe.each(STORES)('%s', (_, start, options) => {
   beforeAll(async () => {
     stores = await start();
-  }, 40_000);
+  });
 
   afterAll(async () => {
     await stores.stop();

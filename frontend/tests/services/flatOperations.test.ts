@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import { expect, test } from 'vitest';
 
+import { sharedSong } from '../../src/roomSong';
 import type { CollaborationOperation } from '../../src/services/flatOperations';
 import { Daemon, until } from '../daemon';
 import type { Page } from './page';
@@ -48,9 +49,17 @@ class Editor {
   }
 }
 
+/** An editor that is told from now on what becomes of the text. */
+async function editing(page: Page, text = ''): Promise<Editor> {
+  const editor = new Editor(page, text);
+  const song = sharedSong(page.service, world.room);
+  await until(() => song.getSnapshot().state === 'live', 'it has the song');
+  return editor;
+}
+
 test('two editors that know no revisions have one text', async () => {
-  const ada = new Editor(await world.join('ada'));
-  const bob = new Editor(await world.join('bob'));
+  const ada = await editing(await world.join('ada'));
+  const bob = await editing(await world.join('bob'));
   ada.insert(0, '{title: Song}\n');
   await until(() => bob.text === ada.text);
   expect(bob.told).toHaveLength(1);
@@ -71,8 +80,8 @@ test('two editors that know no revisions have one text', async () => {
 });
 
 test('what was typed while the link was gone arrives, and so does what the others typed', async () => {
-  const ada = new Editor(await world.join('ada', world.proxy.url));
-  const bob = new Editor(await world.join('bob'));
+  const ada = await editing(await world.join('ada', world.proxy.url));
+  const bob = await editing(await world.join('bob'));
   ada.insert(0, 'la la');
   await until(() => bob.text === 'la la');
   world.proxy.isDown = true;
@@ -87,10 +96,11 @@ test('what was typed while the link was gone arrives, and so does what the other
 });
 
 test('who comes later has loaded the song elsewhere, and is told what changes from then on', async () => {
-  const ada = new Editor(await world.join('ada'));
+  const ada = await editing(await world.join('ada'));
   ada.insert(0, 'la');
-  const witness = new Editor(await world.join('witness'), 'la');
-  await until(() => witness.page.service.getCurrentRoom() !== null);
+  const song = sharedSong(ada.page.service, world.room);
+  await until(() => song.getSnapshot().unsent === 0);
+  const witness = await editing(await world.join('witness'), 'la');
   const page = world.open();
   const bob = new Editor(page, 'la');
   page.service.connect(world.daemon.token('bob'));
@@ -105,7 +115,7 @@ test('who comes later has loaded the song elsewhere, and is told what changes fr
 
 test('operations that are none are refused with their code, and others as far as they fit', async () => {
   const ada = await world.join('ada');
-  const bob = new Editor(await world.join('bob'));
+  const bob = await editing(await world.join('bob'));
   ada.service.sendOperation({ type: 'format', position: 0, length: 1 });
   ada.service.sendOperation({ type: 'insert', position: -1, content: 'x' });
   ada.service.sendOperation({ type: 'delete', position: 0, length: 0 });
@@ -121,13 +131,13 @@ test('a daemon that was killed and has forgotten nothing goes on with the song',
   const folder = mkdtempSync(path.join(tmpdir(), 'chordme-'));
   const own = await Daemon.start({ 'store.url': `sqlite:${folder}/songs.sqlite3` });
   try {
-    const editors = ['ada', 'bob'].map((user) => {
+    const pages = ['ada', 'bob'].map((user) => {
       const page = world.open(own.url);
       page.service.connect(own.token(user));
       page.service.joinRoom(world.room);
-      return new Editor(page);
+      return page;
     });
-    const [ada, bob] = editors as [Editor, Editor];
+    const [ada, bob] = (await Promise.all(pages.map((page) => editing(page)))) as [Editor, Editor];
     ada.insert(0, 'before ');
     await until(() => bob.text === ada.text);
     await own.kill();

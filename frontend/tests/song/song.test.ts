@@ -8,12 +8,14 @@ import {
   type SongSnapshot,
   type TextChange,
 } from '../../src/types';
+import type { SessionStore } from '../../src/tabCopy';
 import { MemoryStore } from '../simulation';
 import { HeldRoom, refusal, settle, updateOf } from './heldRoom';
 
 let room: HeldRoom;
 let song: Song;
 let store: MemoryStore;
+let storage: SessionStore;
 let changes: TextChange[];
 let told: number;
 
@@ -31,7 +33,8 @@ function open(): void {
   room = new HeldRoom();
   changes = [];
   told = 0;
-  song = openSong(room, 'song', { storage: store, now: () => 0 });
+  storage = store.load();
+  song = openSong(room, 'song', { storage, now: () => 0 });
   song.onChange((change) => changes.push(change));
   song.subscribe(() => (told += 1));
 }
@@ -182,12 +185,36 @@ describe('a page that is loaded again', () => {
     });
     await room.answer(5);
     await vi.advanceTimersByTimeAsync(100);
-    expect([look().text, store.items.size]).toEqual(['la!!?', 0]);
+    expect([look().text, store.items.size]).toEqual(['la!!?', 1]);
+    song.close();
+    expect(store.items.size).toBe(0);
+  });
+
+  test('has its text at once, and may do with it what it might before', async () => {
+    room.join({ document: { text: 'la' }, permission: 'read', revision: 3 });
+    await vi.advanceTimersByTimeAsync(100);
+    open();
+    expect(look()).toMatchObject({ state: 'offline', text: 'la', unsent: 0, permission: 'read' });
+    expect(look().wasJoined).toBe(false);
+    expect(room.user.wish()).toEqual({ revision: 3 });
+    room.join({ operations: [updateOf(4, [2, '!'])], revision: 4 });
+    expect(look()).toMatchObject({ state: 'live', text: 'la!', permission: 'edit' });
+    expect(look().wasJoined).toBe(true);
+  });
+
+  test('knows what it sent a moment before it was gone', async () => {
+    room.joinText('la', 3, 8);
+    await vi.advanceTimersByTimeAsync(100);
+    song.edit([2, '!']);
+    open();
+    room.join({ operations: [updateOf(4, [2, '!'], 'me', 9)], revision: 4, last_seq: 9 });
+    expect(look()).toMatchObject({ text: 'la!', unsent: 0 });
+    expect(room.requests).toEqual([]);
   });
 
   test.each(['{', 'null', '{"synced": 5}', '[]'])('is not harmed by %j in its storage', (junk) => {
     song.close();
-    store.setItem('chordme.unsent.song', junk);
+    store.items.set('chordme.song.song', junk);
     open();
     expect(look()).toMatchObject({ state: 'loading', text: '' });
     room.joinText('la');
@@ -204,10 +231,10 @@ describe('a page that is loaded again', () => {
     expect(room.last.payload).toMatchObject({ seq: 1, revision: 3 });
   });
 
-  test('lives without storage that is full or forbidden', async () => {
+  test('lives without storage that is forbidden', async () => {
     song.close();
     const fail = (): never => {
-      throw new Error('QuotaExceededError');
+      throw new Error('SecurityError');
     };
     room = new HeldRoom();
     song = openSong(room, 'song', {
@@ -219,11 +246,25 @@ describe('a page that is loaded again', () => {
     expect(look()).toMatchObject({ text: 'xla', unsent: 1, error: null });
   });
 
+  test('finds nothing that is older than what could not be saved any more', async () => {
+    song.close();
+    open();
+    room.joinText('la');
+    song.edit(['x']);
+    expect(store.items.size).toBe(1);
+    storage.setItem = () => {
+      throw new Error('QuotaExceededError');
+    };
+    song.edit(['y']);
+    await vi.advanceTimersByTimeAsync(100);
+    expect([store.items.size, look().text]).toEqual([0, 'yxla']);
+  });
+
   test('keeps one of two songs of a room that it opens', async () => {
     room.joinText('la');
     song.edit([2, '!']);
     await vi.advanceTimersByTimeAsync(100);
-    const other = openSong(new HeldRoom(), 'song', { storage: store });
+    const other = openSong(new HeldRoom(), 'song', { storage });
     expect(other.getSnapshot().text).toBe('');
     other.close();
     expect(store.items.size).toBe(1);
