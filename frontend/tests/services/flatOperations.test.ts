@@ -52,8 +52,7 @@ class Editor {
 /** An editor that is told from now on what becomes of the text. */
 async function editing(page: Page, text = ''): Promise<Editor> {
   const editor = new Editor(page, text);
-  const song = sharedSong(page.service, world.room);
-  await until(() => song.getSnapshot().state === 'live', 'it has the song');
+  await page.listen(world.room);
   return editor;
 }
 

@@ -69,8 +69,7 @@ test('with WebSocket blocked everything works over polling', async () => {
   const bob = await world.join('bob', world.proxy.url);
   expect(ada.status.transport).toBe('polling');
   await until(() => ada.present(world.room)?.length === 2);
-  ada.listen();
-  bob.listen();
+  for (const page of [ada, bob]) await page.listen(world.room);
   ada.service.sendMessage('slowly');
   ada.service.sendOperation({ type: 'insert', position: 0, content: 'la' });
   await until(() => bob.messages.length === 1 && bob.operations.length === 1);

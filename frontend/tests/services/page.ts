@@ -10,7 +10,9 @@ import {
   type RoomInfo,
   type WebSocketMessage,
 } from '../../src/services/webSocketService';
+import { sharedSong } from '../../src/roomSong';
 import type { RealtimeError, RoomUser } from '../../src/types';
+import { until } from '../daemon';
 
 export class Page {
   readonly service: WebSocketService;
@@ -31,10 +33,11 @@ export class Page {
     this.service.onError((error) => this.errors.push(error));
   }
 
-  /** Listen to operations: that opens a song behind each joined room. */
-  listen(): this {
+  /** Listen to operations: that opens a song behind the room, and waits until it is there. */
+  async listen(roomId: string): Promise<void> {
     this.service.onOperation((operation) => this.operations.push(operation));
-    return this;
+    const song = sharedSong(this.service, roomId);
+    await until(() => song.getSnapshot().state === 'live', 'it has the song');
   }
 
   get status(): ServiceStatus {
