@@ -35,7 +35,7 @@ describe('a person', () => {
   });
 
   test('is the same after the page was loaded again', () => {
-    const store = new MemoryStore();
+    const store = new MemoryStore().load();
     const person = newPerson({ name: 'Ada', permission: 'read' });
     rememberPerson(person, store);
     expect(rememberedPerson(store)).toEqual(person);
