@@ -17,6 +17,7 @@ from chordme_daemon.cluster.interface import (
     Snapshot,
 )
 from tests.cluster.subjects import Subject
+from tests.journeys.tcp_proxy import TcpProxy
 
 ADA = Member("s:ada/tab", "s:ada", "ada", "Ada", resumable=True)
 BOB = Member("~bob", "i:5", 5)
@@ -66,3 +67,14 @@ def unavailable(daemon: Subject, head: int = 0) -> bool:
     except ClusterUnavailable:
         return True
     return False
+
+
+@attrs.frozen
+class Behind:
+    """A Redis as it is seen through a proxy."""
+
+    proxy: TcpProxy
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
