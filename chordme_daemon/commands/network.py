@@ -21,7 +21,8 @@ from chordme_daemon.settings import Config
 __all__ = ["certificates", "listeners", "public", "redis"]
 
 ANSWER_WITHIN_S: Final = 5.0
-SLOW_MS: Final = 5.0
+SLOW_MS: Final = 10.0
+PINGS: Final = 20
 MAX_SKEW_S: Final = 2.0
 OLDEST_REDIS: Final = (6, 0)
 
@@ -113,9 +114,8 @@ def redis(config: Config) -> Iterator[Finding]:
     name = f"Redis {address}"
     try:
         with _Redis(address, config.cluster.redis_ca) as line:
-            began = time.perf_counter()
-            line.ask("PING")
-            took_ms = (time.perf_counter() - began) * 1000
+            # The best of several: the others say how busy this machine is.
+            took_ms = min(line.ping_ms() for _ in range(PINGS))
             info, now = line.info(), line.ask("TIME")
     except (OSError, hiredis.HiredisError, ValueError) as problem:
         yield error(
@@ -189,6 +189,12 @@ class _Redis:
         if isinstance(reply, hiredis.ReplyError):
             raise ValueError(str(reply))
         return reply
+
+    def ping_ms(self) -> float:
+        """How many milliseconds it takes to answer."""
+        began_s = time.perf_counter()
+        self.ask("PING")
+        return (time.perf_counter() - began_s) * 1000
 
     def info(self) -> dict[str, str]:
         """What it tells of itself."""

@@ -290,7 +290,7 @@ def test_a_redis_that_is_not_fit_for_songs(
     [
         ({"version": "5.0.14"}, "error", "version 5.0.14 is too old"),
         ({"clock_off_s": -3600}, "warning", "its clock is off by 36"),
-        ({"waits_s": 0.2}, "warning", "each edit waits"),
+        ({"waits_s": 0.1}, "warning", "each edit waits"),
     ],
 )
 def test_a_redis_that_is_strange(
