@@ -79,6 +79,8 @@ def config_of(config: Config, number: int) -> Config:
         server=attrs.evolve(server, admin=_moved(server.admin, number)),
         cluster=attrs.evolve(cluster, peer_listen=_moved(peer_listen, number)),
         store=store,
+        # Else the gauges of all would be one, which shows whoever told it last.
+        metrics=attrs.evolve(config.metrics, prefix=f"{config.metrics.prefix}{number}."),
     )
 
 
