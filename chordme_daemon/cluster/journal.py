@@ -89,7 +89,7 @@ class Journal:
         # Transactions that wrote, how long they took in all, and writes that failed.
         self.commits = self.failures = 0
         self.commits_took_s = 0.0
-        self._path = path
+        self.path = path
         # The rooms of which it was said that they cannot be read.
         self._unreadable: set[str] = set()
         self._reactor: Any = None if path == ":memory:" else reactor
@@ -105,7 +105,7 @@ class Journal:
     def open(self) -> None:
         """Open the file, or make one; JournalError says what is wrong with it."""
         try:
-            if self._path != ":memory:":
+            if self.path != ":memory:":
                 self._take_lock()
             self._connect()
         except BaseException as error:
@@ -113,7 +113,7 @@ class Journal:
             if not isinstance(error, (OSError, sqlite3.Error)):
                 raise
             reason = getattr(error, "strerror", None) or error
-            raise JournalError(f"{self._path}: {reason}") from None
+            raise JournalError(f"{self.path}: {reason}") from None
         if self._reactor is not None:
             self._pool = ThreadPool(1, 1, "journal")
             # A process that ends without closing the journal does not wait for the thread.
@@ -122,15 +122,15 @@ class Journal:
 
     def _take_lock(self) -> None:
         # One file has one lock, by whatever links it is reached.
-        lock = os.path.realpath(self._path) + ".lock"
+        lock = os.path.realpath(self.path) + ".lock"
         self._lock = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise JournalError(f"{self._path} is in use by another daemon") from None
+            raise JournalError(f"{self.path} is in use by another daemon") from None
 
     def _connect(self) -> None:
-        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         self._database = database
         database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         database.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -145,10 +145,10 @@ class Journal:
         [tables] = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         known = len(rows.MIGRATIONS)
         if application_id != rows.APPLICATION_ID and (tables or application_id or version):
-            raise JournalError(f"{self._path} is a database of something else")
+            raise JournalError(f"{self.path} is a database of something else")
         if version > known:
             written = f"was written by a newer chordme-daemon (schema {version}"
-            raise JournalError(f"{self._path} {written}, this one knows {known})")
+            raise JournalError(f"{self.path} {written}, this one knows {known})")
         if version < known:
             script = "".join(rows.MIGRATIONS[version:]) + f"PRAGMA user_version = {known};"
             script += f"PRAGMA application_id = {rows.APPLICATION_ID};"
@@ -199,7 +199,7 @@ class Journal:
         try:
             return self._database.execute(query).fetchall()
         except sqlite3.Error as error:
-            raise JournalError(f"{self._path}: {error}") from None
+            raise JournalError(f"{self.path}: {error}") from None
 
     def load(self, room: str) -> Deferred[Record]:
         """All that is kept of a room."""
@@ -382,7 +382,7 @@ class Journal:
             room = failure.value.room
             if room not in self._unreadable:
                 self._unreadable.add(room)
-                self.log.error(UNREADABLE, room=room, reason=reason, path=self._path)
+                self.log.error(UNREADABLE, room=room, reason=reason, path=self.path)
         elif not writes:
             self.log.error("Songs cannot be read: {reason}", reason=reason)
         elif failure.check(sqlite3.IntegrityError):

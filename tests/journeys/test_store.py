@@ -232,6 +232,8 @@ def test_a_song_can_be_joined_however_long_it_becomes_on_its_way(
 class Quota:
     """No file of a daemon may grow beyond what its log for new edits has now."""
 
+    well = "healthy"
+
     def __init__(self, start_daemon: StartDaemon, tmp_path: Path) -> None:
         self.daemon = start_daemon({"store.url": f"sqlite:{tmp_path / 'songs.sqlite3'}"})
 
@@ -250,6 +252,8 @@ class Quota:
 
 class SmallDisk:
     """A file system of a megabyte, which nobody but the daemon sees mounted."""
+
+    well = "degraded"  # there is little room from the beginning
 
     def __init__(self, start_daemon: StartDaemon, tmp_path: Path) -> None:
         disk = tmp_path / "disk"
@@ -296,7 +300,7 @@ def test_a_full_disk_refuses_edits_and_nothing_else(disk: Disk, clients: ClientP
     old = clients.connect(daemon.url, 7, **WEBSOCKET)
     old.join("song-1")
     assert insert(ada, "kept ", revision=0, seq=1)["ok"] is True
-    assert health(daemon) == (200, "healthy")
+    assert health(daemon) == (200, disk.well)
 
     disk.fill()
     refused = insert(ada, "lost ", revision=1, seq=2)
@@ -334,7 +338,7 @@ def test_a_full_disk_refuses_edits_and_nothing_else(disk: Disk, clients: ClientP
     # What was refused may be sent again as it was.
     kept = insert(ada, "more ", revision=1, seq=2)
     assert (kept["ok"], kept["revision"]) == (True, 2)
-    assert health(daemon) == (200, "healthy")
+    assert health(daemon) == (200, disk.well)
     assert eve.event("collaboration_update")["revision"] == 2
     assert song(daemon) == (2, "more kept ")
     told = [line for line in daemon.log.splitlines() if "kept" in line]
