@@ -29,6 +29,11 @@ page:
 $(PAGE): frontend/node_modules/.installed $(PAGE_FROM)
 	npm --prefix frontend run --silent demo
 
+# The pictures of the page in the README.
+.PHONY: screenshots
+screenshots: $(VENV)/.installed debian-packages page
+	node frontend/scripts/screenshots.js
+
 test: lint check
 
 lint: $(VENV)/.installed-dev npm-packages
@@ -38,7 +43,7 @@ lint: $(VENV)/.installed-dev npm-packages
 	$(BIN)/lint-imports
 	$(NPM) run lint
 
-check: $(VENV)/.installed-dev debian-packages npm-packages
+check: $(VENV)/.installed-dev debian-packages npm-packages page
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
 	PYTHON_BIN=$(abspath $(BIN)) $(NPM) test

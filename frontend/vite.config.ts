@@ -12,6 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 700,
     reportCompressedSize: false,
+    license: { fileName: 'licenses.md' },
   },
   plugins: [react()],
 });

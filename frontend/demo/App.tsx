@@ -63,7 +63,12 @@ export function App() {
           <span className="wide">{online.isOnline ? 'Go offline' : 'Go online'}</span>
         </button>
         <span className="spring" />
-        <Avatars participants={document.participants} self={person.id} onFind={find} />
+        <Avatars
+          participants={document.participants}
+          self={person.id}
+          most={isPhone ? 3 : 6}
+          onFind={find}
+        />
         <PersonMenu person={person} become={become} />
         <InviteMenu songId={songId} />
       </header>

@@ -2,19 +2,19 @@ import { colorOf } from '../src/people';
 import type { Participant, UserId } from '../src/types';
 import { initialsOf, inOrder, nameOfParticipant } from './people';
 
-const MOST_SHOWN = 5;
-
 interface AvatarsProps {
   readonly participants: readonly Participant[];
   readonly self: string;
+  /** For how many there is room; the rest is a number. */
+  readonly most: number;
   /** Have the place in view where somebody is. */
   readonly onFind: (userId: UserId) => void;
 }
 
 /** Who is here. */
-export function Avatars({ participants, self, onFind }: AvatarsProps) {
+export function Avatars({ participants, self, most, onFind }: AvatarsProps) {
   const people = inOrder(participants, self);
-  const more = people.slice(MOST_SHOWN);
+  const more = people.slice(most);
   return (
     <>
       <p className="unseen" aria-live="polite">
@@ -26,7 +26,7 @@ export function Avatars({ participants, self, onFind }: AvatarsProps) {
         data-testid="people"
         data-count={people.length}
       >
-        {people.slice(0, MOST_SHOWN).map((one) => {
+        {people.slice(0, most).map((one) => {
           const name = nameOfParticipant(one);
           const isSelf = one.user_id === self;
           return (

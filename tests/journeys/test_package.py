@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chordme_daemon import pages
+from tests.journeys.conftest import _missing
 from tests.journeys.daemon import ROOT, SECRET, free_port, http_request, wait_until
 
 pytestmark = pytest.mark.journey
@@ -69,6 +71,15 @@ def test_what_goes_with_it_is_there(python: Path) -> None:
             installed = share / "chordme-daemon" / path.relative_to(ROOT / "etc")
             assert installed.read_bytes() == path.read_bytes()
     assert (share / "man/man1/chordme-daemon.1").exists()
+
+
+def test_the_page_is_there_as_it_was_built(python: Path, tmp_path: Path) -> None:
+    if not pages.is_built():
+        _missing("the demo's page", "make page")
+    names = "from chordme_daemon import pages; print(*pages.read(), sep='\\n')"
+    assert run(python, "-c", names, cwd=tmp_path).split() == list(pages.read())
+    licenses = "from chordme_daemon import pages; print((pages.BUILT / 'licenses.md').read_text())"
+    assert "chordsheetjs" in run(python, "-c", licenses, cwd=tmp_path)
 
 
 def test_twistd_lists_it_and_runs_it_though_it_may_write_nothing(
