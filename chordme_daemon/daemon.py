@@ -240,4 +240,5 @@ class Daemon(Logged):
         self._reports.stop()
         await self._ports.close()
         await self.floors.stop()
+        self._notifier.close()
         self.log.info("Stopped.")

@@ -23,14 +23,18 @@ VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS",
 
 
 class Notifier:
-    """Tells how it goes, by `send`, if anybody wants to know."""
+    """Tells how it goes, by `send`, if anybody wants to know; `close()` when all is told."""
 
     log = Logger()
 
     def __init__(
-        self, send: Callable[[bytes], object] | None = None, watchdog_s: float | None = None
+        self,
+        send: Callable[[bytes], object] | None = None,
+        watchdog_s: float | None = None,
+        close: Callable[[], object] = lambda: None,
     ) -> None:
         self._send = send
+        self.close = close
         # Within so many seconds it has to be heard of; None for any.
         self.watchdog_s = watchdog_s
         self._alive_at = 0.0
@@ -53,7 +57,7 @@ class Notifier:
             address = f"\0{address[1:]}"
         speaker = sockets.socket(sockets.AF_UNIX, sockets.SOCK_DGRAM)
         speaker.setblocking(False)
-        return cls(lambda message: speaker.sendto(message, address), watchdog_s)
+        return cls(lambda message: speaker.sendto(message, address), watchdog_s, speaker.close)
 
     @property
     def alive_every_s(self) -> float:

@@ -340,6 +340,7 @@ class Workers(Logged):
         def ended(_: None) -> None:
             if self._tick.running:
                 self._tick.stop()
+            self._notifier.close()
             if killing.active():
                 killing.cancel()
 
