@@ -25,6 +25,7 @@ from twisted.internet.ssl import optionsForClientTLS
 from chordme_daemon.app.auth import mint
 from chordme_daemon.commands.command import Commands, Problem, configured
 from chordme_daemon.commands.visitor import Visitor
+from chordme_daemon.histogram import Histogram
 from chordme_daemon.settings import Config
 
 CONNECT_WITHIN_S: Final = 10
@@ -72,16 +73,15 @@ def _load(config: Config, options: argparse.Namespace) -> int:
     parts = urlsplit(options.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Problem(f"{options.url}: expected http://HOST:PORT or https://HOST")
+    try:
+        if options.json is not None:  # tried before, not after all that time
+            options.json.touch()
+    except OSError as problem:
+        raise Problem(f"{options.json}: {problem.strerror}") from None
     crowd = Crowd(config, options)
-    status: list[int] = []
-
-    async def run(reactor: Any) -> None:
-        await crowd.run(reactor)
-        status.append(crowd.report())
-
-    with suppress(SystemExit):  # how `react` ends
-        task.react(lambda reactor: ensureDeferred(run(reactor)))
-    return status[0] if status else 1
+    with suppress(SystemExit):  # how `react` ends, also when it is interrupted
+        task.react(lambda reactor: ensureDeferred(crowd.run(reactor)))
+    return crowd.report()
 
 
 @attrs.define
@@ -217,9 +217,8 @@ class Crowd:
                 "latency_ms": quantiles,
                 "histogram_ms": _rows(latencies),
             }
-            self._options.json.write_bytes(
-                orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-            )
+            report = orjson.dumps(figures, option=orjson.OPT_INDENT_2)
+            self._options.json.write_bytes(report + b"\n")
         return 1 if counts.failures or not counts.joined else 0
 
 
@@ -241,21 +240,21 @@ def _quantile(values: list[float], part: float) -> float:
     return ordered[min(int(len(ordered) * part), len(ordered) - 1)]
 
 
-def _rows(latencies: list[float]) -> dict[float, int]:
+def _rows(latencies: list[float]) -> dict[str, int]:
     """How many took no longer than each bound, and longer than the one before."""
-    rows: dict[float, int] = dict.fromkeys(BOUNDS_MS, 0)
+    histogram = Histogram(BOUNDS_MS)
     for latency_ms in latencies:
-        bound = next((bound for bound in BOUNDS_MS if latency_ms <= bound), BOUNDS_MS[-1])
-        rows[bound] += 1
-    return rows
+        histogram.note(latency_ms)
+    names = [*(f"<= {bound:g}" for bound in BOUNDS_MS), f"> {BOUNDS_MS[-1]:g}"]
+    return dict(zip(names, histogram.buckets, strict=True))
 
 
 def _histogram(latencies: list[float]) -> str:
-    rows = {bound: count for bound, count in _rows(latencies).items() if count}
+    rows = {name: count for name, count in _rows(latencies).items() if count}
     most = max(rows.values())
     lines = [
-        f"{f'<= {bound:g} ms':>12} {'#' * max(round(count / most * WIDTH), 1):<{WIDTH}} {count}"
-        for bound, count in rows.items()
+        f"{name + ' ms':>12} {'#' * max(round(count / most * WIDTH), 1):<{WIDTH}} {count}"
+        for name, count in rows.items()
     ]
     parts = [f"p{part * 100:g} {_quantile(latencies, part):.1f} ms" for part in (0.5, 0.9, 0.99, 1)]
     return "\n".join([*lines, ", ".join(parts), ""])

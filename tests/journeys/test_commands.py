@@ -1,5 +1,8 @@
 """`chordme-daemon`: tokens, configurations, and a load."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -7,7 +10,8 @@ import pytest
 
 from tests.journeys.clients import WEBSOCKET, ClientProgram
 from tests.journeys.conftest import StartDaemon
-from tests.journeys.daemon import ROOT
+from tests.journeys.daemon import ROOT, SECRET, environment, http_request, wait_until
+from tests.journeys.operators import SCRIPT
 from tests.journeys.operators import call as command
 
 pytestmark = pytest.mark.journey
@@ -74,6 +78,7 @@ def test_a_load_is_put_on_a_daemon_and_told(start_daemon: StartDaemon, tmp_path:
     assert b"12 of 12 clients in rooms of 4" in said.output
     figures = orjson.loads(report.read_bytes())
     assert figures["joined"] == 12
+    assert list(figures["histogram_ms"])[-1] == "> 5000"
     assert figures["heard"] == 3 * figures["sent"] == sum(figures["histogram_ms"].values()) > 0
     assert figures["failures"] == {}
 
@@ -89,3 +94,45 @@ def test_a_load_on_nobody_fails() -> None:
     said = command("load", "http://127.0.0.1:1", "--clients=2", "--seconds=1")
     assert (said.status, b"0 of 2 clients" in said.output) == (1, True)
     assert b"2 times ConnectionRefusedError" in said.output
+
+
+def test_a_report_that_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    report = tmp_path / "no" / "report.json"
+    said = command("load", "http://127.0.0.1:9", "--json", str(report))
+    assert said.problem == f"{report}: No such file or directory"
+
+
+@pytest.mark.parametrize("option", ["--clients=0", "--seconds=nan"])
+def test_a_load_of_nothing_is_none(option: str) -> None:
+    said = command("load", "http://127.0.0.1:9", option)
+    assert said.status == 2
+    assert "expected more than 0" in said.errors
+
+
+def test_an_interrupted_load_is_reported_as_far_as_it_got(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    daemon = start_daemon()
+    report = tmp_path / "report.json"
+    load = ("load", daemon.url, "--clients=2", "--seconds=600", f"--json={report}")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *load],
+        cwd=ROOT,
+        env=environment(CHORDME_AUTH_SECRET=SECRET),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Who is in a room has heard all that is said before.
+        figures = f"{daemon.admin_url}/metrics.json"
+        wait_until(
+            lambda: http_request(figures).json()["total_participants"] == 2,
+            "both clients",
+            within_s=60,
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, 1)
+    finally:
+        process.kill()
+        process.wait()
+    assert orjson.loads(report.read_bytes())["connected"] == 2
