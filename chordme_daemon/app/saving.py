@@ -8,6 +8,7 @@
   it. The others do so if it does not, by the token of somebody that they have.
 """
 
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Final
@@ -47,6 +48,8 @@ MOST_AT_ONCE: Final = 4
 # So many editors' tokens are tried, should the backend not take the first.
 MOST_TOKENS: Final = 2
 FLUSH_WITHIN_S: Final = 3.0
+# Within this time who is about to join has arrived.
+ARRIVED_WITHIN_S: Final = 1.0
 
 
 @attrs.frozen
@@ -82,6 +85,8 @@ class Watched:
     # Whether who edited it last is on another daemon.
     is_of_others: bool = False
     told: tuple[str, str | None] = ("saved", None)
+    # When that is told again, to somebody who has just come.
+    tell_at: float = math.inf
 
     @property
     def is_open(self) -> bool:
@@ -131,20 +136,21 @@ class Saving:
         """Look after an open room's song; one that was here may have changed in the backend."""
         now = self._clock.seconds()
         song = self._songs.get(room.id)
-        if song is not None:
-            song.room = room
-        else:
-            song = Watched(room.id, room, room.text.revision, now + LOOK_S)
-            self._songs[room.id] = song
+        if song is None:
+            song = self._songs[room.id] = Watched(room.id, room, room.text.revision, now + LOOK_S)
             if was_here:  # perhaps not all of it was saved
                 song.first_at = song.last_at = now
+        song.room = room
         if was_here:
             song.look_at = now
 
     def meet(self, room: Room, key: str, identity: Identity) -> None:
         """Know who somebody is in an open room, should they edit its song."""
-        if room.id in self._songs:
-            self._songs[room.id].met[key] = identity
+        song = self._songs.get(room.id)
+        if song is not None:
+            song.met[key] = identity
+            if song.told[0] != "saved":
+                song.tell_at = self._clock.seconds() + ARRIVED_WITHIN_S
 
     def look(self, room_id: str) -> None:
         """See soon whether a song was edited in the backend."""
@@ -156,6 +162,8 @@ class Saving:
         now = self._clock.seconds()
         for song in list(self._songs.values()):
             self._observe(song, now)
+            if now >= song.tell_at:
+                self._say(song, song.revision)
         if now >= self._orphans_at:
             self._orphans_at = now + ORPHANS_S
             self._begin(self._adopt())
@@ -263,17 +271,19 @@ class Saving:
         except Unavailable as error:
             if error.retry_after_s:
                 self._not_before = self._clock.seconds() + error.retry_after_s
-            self._wait(song, "backend_unavailable")
+            self._fail(song, "pending", "backend_unavailable")
         except Conflict:
             song.not_before = 0.0  # somebody was faster: look again
         except NobodyMay:
-            self._fail(song, "forbidden")
+            self._fail(song, "failed", "forbidden")
             await self._broker.release(song.room_id)
         except (Rejected, Refused) as error:
-            self._fail(song, str(error) if isinstance(error, Rejected) else error.code.value)
+            self._fail(
+                song, "failed", str(error) if isinstance(error, Rejected) else error.code.value
+            )
         except Exception:
             self.log.failure("The song {room} could not be saved", room=song.room_id)
-            self._fail(song, "internal")
+            self._fail(song, "failed", "internal")
         finally:
             song.busy = False
 
@@ -305,7 +315,7 @@ class Saving:
     async def _pass_on(self, song: Watched) -> None:
         """Nobody here may save it: perhaps somebody elsewhere may, or whoever comes next."""
         await self._broker.release(song.room_id)
-        self._wait(song, "no_editor")
+        self._fail(song, "pending", "no_editor")
         if not song.is_open:
             del self._songs[song.room_id]
 
@@ -366,15 +376,10 @@ class Saving:
         song.not_before = self._clock.seconds() + wait_s
         song.look_at = max(song.look_at, song.not_before)
 
-    def _wait(self, song: Watched, reason: str) -> None:
+    def _fail(self, song: Watched, state: str, reason: str) -> None:
         self._try_again(song)
         if song.first_at is not None:
-            self._tell(song, "pending", reason)
-
-    def _fail(self, song: Watched, reason: str) -> None:
-        self._try_again(song)
-        if song.first_at is not None:
-            self._tell(song, "failed", reason)
+            self._tell(song, state, reason)
 
     def _tell(
         self, song: Watched, state: str, reason: str | None, revision: int | None = None
@@ -383,7 +388,11 @@ class Saving:
         if song.told == (state, reason) and state != "saved":
             return
         song.told = (state, reason)
+        self._say(song, song.revision if revision is None else revision)
+
+    def _say(self, song: Watched, revision: int) -> None:
+        song.tell_at = math.inf
         if song.room is not None and song.is_open:
-            revision = song.revision if revision is None else revision
+            state, reason = song.told
             payload = payloads.save_state(song.room_id, state, revision, reason)
             self._rooms.publish(song.room, "save_state", payload, author="")

@@ -266,6 +266,21 @@ def test_who_has_not_the_last_editor_leaves_the_save_to_who_has() -> None:
     assert [token for _, _, token in desk.shelf.writes] == [EDITOR.token]
 
 
+def test_who_comes_later_is_told_how_the_song_is_unless_all_is_well() -> None:
+    desk = Desk()
+    song = desk.open(7)
+    desk.wait(3)
+    desk.saving.meet(song, "i:6/tab", EDITOR)
+    desk.wait(3)
+    assert desk.states == []
+    desk.shelf.fault = Rejected("too_large")
+    desk.type(song)
+    desk.wait(3)
+    desk.saving.meet(song, "i:6/other-tab", EDITOR)
+    desk.wait(2)
+    assert desk.states == [("7", "pending", None), *[("7", "failed", "too_large")] * 2]
+
+
 def test_of_many_tokens_a_few_are_tried() -> None:
     desk = Desk(service_token="the service's")
     song = desk.open(7)
