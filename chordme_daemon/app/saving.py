@@ -148,9 +148,10 @@ class Saving:
         """Know who somebody is in an open room, should they edit its song."""
         song = self._songs.get(room.id)
         if song is not None:
-            song.met[key] = identity
-            if song.told[0] != "saved":
+            # Who is there already has heard how it is.
+            if song.told[0] != "saved" and key not in song.met:
                 song.tell_at = self._clock.seconds() + ARRIVED_WITHIN_S
+            song.met[key] = identity
 
     def look(self, room_id: str) -> None:
         """See soon whether a song was edited in the backend."""
@@ -272,8 +273,8 @@ class Saving:
             if error.retry_after_s:
                 self._not_before = self._clock.seconds() + error.retry_after_s
             self._fail(song, "pending", "backend_unavailable")
-        except Conflict:
-            song.not_before = 0.0  # somebody was faster: look again
+        except Conflict:  # somebody was faster: it is looked at again, and not too often
+            self._try_again(song)
         except NobodyMay:
             self._fail(song, "failed", "forbidden")
             await self._broker.release(song.room_id)

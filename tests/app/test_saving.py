@@ -15,7 +15,7 @@ from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.reconciling import Reconciler
 from chordme_daemon.app.room import Room
 from chordme_daemon.app.saving import FLUSH_WITHIN_S, Habits, Saving
-from chordme_daemon.backend.client import Denied, Rejected, Unavailable
+from chordme_daemon.backend.client import Conflict, Denied, Rejected, Unavailable
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.saves import LocalSaves, Saved
 from tests.app.conftest import House, local_cluster
@@ -164,6 +164,18 @@ def test_a_backend_that_is_away_is_tried_again_more_and_more_seldom() -> None:
     assert desk.shelf.songs[7] == "x"
     assert desk.states[-1] == ("7", "saved", None)
     assert desk.saving.unsaved == 0
+
+
+def test_who_is_always_too_late_does_not_spend_what_others_need() -> None:
+    desk = Desk(Rate(10, 300.0))
+    one, other = desk.open(1), desk.open(2)
+    desk.shelf.fault = Conflict()
+    desk.type(one)
+    desk.wait(100)
+    desk.shelf.fault = None
+    desk.type(other)
+    desk.wait(3)
+    assert desk.shelf.songs[2] == "x"
 
 
 def test_a_backend_that_says_when_to_come_again_is_not_asked_before() -> None:
