@@ -61,7 +61,7 @@ def test_clients_are_sent_away_one_by_one_and_served_until_then(
             time.sleep(0.1)
     assert daemon.process.wait(10) in (0, -signal.SIGTERM)
     # Not all at once, and by chance: a busy machine may not see each of them.
-    assert len(counts - {0, CLIENTS}) >= 4
+    assert len(counts - {0, CLIENTS}) >= 2
     for member in members:
         gone = member.state("disconnect")
         # The transport was closed: a client that may come back does.

@@ -140,20 +140,20 @@ def test_workers_are_ready_together_and_one_that_is_stuck_is_replaced(
         {"server.workers": 2, "cluster.redis_url": redis.url, "store.url": None},
         admin_ports=2,
         NOTIFY_SOCKET=f"@{name}",
-        WATCHDOG_USEC="2000000",
+        WATCHDOG_USEC="6000000",
     )
     assert systemd.wait("READY")["STATUS"] == "2 of 2 workers"
     children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
     first, *_ = children.read_text().split()
     daemon.expect("does not go on")
     os.kill(int(first), signal.SIGSTOP)
-    wait_until(lambda: "does not go on: it is killed" in daemon.log, "its end", 20)
+    wait_until(lambda: "does not go on: it is killed" in daemon.log, "its end", 30)
     wait_until(
         lambda: len(children.read_text().split()) == 2 and first not in children.read_text(),
         "another worker",
         20,
     )
-    wait_until(lambda: daemon.log.count("may edit every song") == 3, "its start", 20)
+    wait_until(lambda: daemon.log.count("may edit every song") >= 3, "its start", 30)
     assert systemd.count("READY") == 1
     daemon.stop()
     systemd.wait("STOPPING")
