@@ -25,6 +25,9 @@ from zope.interface import implementer
 
 # The most that is read of one socket before it is the turn of the next.
 READ_BYTES: Final = 16 * 1024
+# The most sockets that are read in one turn of the reactor: what they said is passed on at its end,
+# and should not wait for all that thousands of others have to say.
+SOCKETS_A_TURN: Final = 64
 
 
 @attrs.frozen(eq=False)
@@ -91,9 +94,9 @@ class Poller:
         return "poller"
 
     def doRead(self) -> None:
-        """Read every socket that has something, once."""
+        """Read the sockets that have something, once; more of them than a turn takes, in turn."""
         readers = self._readers
-        for number, _ in self._watched.poll(0):
+        for number, _ in self._watched.poll(0, SOCKETS_A_TURN):
             reader = readers.get(number)
             if reader is None:
                 continue  # what came of another one in this turn has ended it

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from chordme_daemon.engineio.poller import READ_BYTES, Poller
+from chordme_daemon.engineio.poller import READ_BYTES, SOCKETS_A_TURN, Poller
 
 
 class Listening(Protocol):
@@ -111,6 +111,16 @@ def test_nobody_is_read_twice_in_a_turn_however_much_there_is(hub: Hub) -> None:
     assert other.protocol.heard == [b"y"]
     hub.turn()
     assert sum(len(data) for data in talker.protocol.heard) == 2 * READ_BYTES
+
+
+def test_of_many_so_many_are_read_in_a_turn_and_then_the_others(hub: Hub) -> None:
+    peers = [hub.peer() for _ in range(SOCKETS_A_TURN + 5)]
+    for peer in peers:
+        peer.client.sendall(b"x" * (READ_BYTES + 1))
+    hub.turn()
+    assert sum(len(peer.protocol.heard) for peer in peers) == SOCKETS_A_TURN
+    hub.turn()
+    assert all(peer.protocol.heard for peer in peers), "who has not had a turn is next"
 
 
 def test_one_that_is_ended_by_another_in_the_same_turn_is_left_alone(hub: Hub) -> None:
