@@ -7,7 +7,6 @@ whatever clients send. What is told once is told again for a moment: many scrape
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from itertools import accumulate
 from typing import Final
 
@@ -23,6 +22,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
+import twisted
 from chordme_daemon import __version__, process
 from chordme_daemon.app.events import NAMES, Code
 from chordme_daemon.app.measures import OTHER, TIMED
@@ -33,6 +33,11 @@ from chordme_daemon.histogram import Histogram
 from chordme_daemon.httpchannel import Served
 from chordme_daemon.web import Leaf, json
 
+VERSIONS: Final = {
+    "version": __version__,
+    "python": platform.python_version(),
+    "twisted": twisted.__version__,
+}
 # The statuses with which requests of Engine.IO are refused.
 REFUSED: Final = (400, 403, 405, 426, 429, 503)
 # For so long a scrape is answered with what the one before was told.
@@ -174,17 +179,17 @@ class Figures(Collector):
         yield _counter(name, "Messages of no daemon of ours.", redis.dropped)
 
     def _of_the_process(self) -> Iterator[Metric]:
-        versions = {"version": __version__, "python": platform.python_version()}
-        versions["twisted"] = version("twisted")
-        build = GaugeMetricFamily("chordme_build_info", "What runs.", labels=list(versions))
-        build.add_metric(list(versions.values()), 1)
+        build = GaugeMetricFamily("chordme_build_info", "What runs.", labels=list(VERSIONS))
+        build.add_metric(list(VERSIONS.values()), 1)
         yield build
         name = "chordme_event_loop_delay_seconds"
         yield _histograms(name, "How late ticks were.", (), [((), self._lateness.all)])
-        now = process.look()
-        began_at_s, cpu_s = self._began_at_s, now.cpu_s
-        yield _gauge("process_start_time_seconds", "When it began.", began_at_s)
-        yield _counter("process_cpu_seconds", "CPU time, of user and system.", cpu_s)
+        yield _gauge("process_start_time_seconds", "When it began.", self._began_at_s)
+        try:
+            now = process.look()
+        except OSError:  # no descriptor is left for that; all else is told
+            return
+        yield _counter("process_cpu_seconds", "CPU time, of user and system.", now.cpu_s)
         name = "process_resident_memory_bytes"
         yield _gauge(name, "Memory that it has in use.", now.resident_bytes)
         yield _gauge("process_virtual_memory_bytes", "Addresses it has.", now.virtual_bytes)

@@ -38,7 +38,7 @@ def began_at_s() -> float:
 
 
 def look() -> Process:
-    """Look at it."""
+    """Look at it; an OSError when there is no descriptor left to do so."""
     virtual, resident, *_ = map(int, _MEMORY.read_text().split())
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Process(
