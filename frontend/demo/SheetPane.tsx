@@ -1,11 +1,12 @@
-import { useDeferredValue, useEffect, useMemo, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { Icon } from './icons';
+import { useThrottled } from './useThrottled';
 import { sheetOf, type Section, type SheetLine, type Word } from './sheet';
 
 /** The song as it is sung from: chords over lyrics, in whatever key. */
 export default function SheetPane({ text }: { text: string }) {
   const [steps, setSteps] = useState(0);
-  const shown = useDeferredValue(text);
+  const shown = useThrottled(text);
   const sheet = useMemo(() => sheetOf(shown, steps), [shown, steps]);
   useEffect(() => {
     document.title = [sheet.title, 'ChordMe'].filter(Boolean).join(' – ');
