@@ -228,6 +228,17 @@ class _Edit:
         part = self._part(unit)
         return self.places[part] + unit - self.starts[part]
 
+    def runs(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Where units are that were kept; in several places, if something was put in between."""
+        found = []
+        while start < end:
+            part = self._part(start)
+            next_start = min(end, self.starts[part] + abs(self.counts[part]))
+            place = self.place(start)
+            found.append((place, place + next_start - start))
+            start = next_start
+        return found
+
     def place_of_inserted(self, offset: int) -> int:
         """Where something is that was put in after so much else: that is the same after theirs."""
         insert = self.inserts[bisect_right(self.inserts, offset, key=attrgetter("offset")) - 1]
@@ -266,16 +277,15 @@ class _Merge:
         If one deleted the token, that is what the other put in, and may be in several places.
         """
         if self.mine.deletes(token):
-            inserts = self.theirs.inserts_in(token)
-            starts = [self.after.place(insert.place) for insert in inserts]
-        elif self.theirs.deletes(token):
-            inserts = self.mine.inserts_in(token)
-            starts = [self.after.place_of_inserted(insert.offset) for insert in inserts]
-        else:
-            edges = (self.theirs.place(unit) for unit in (token.first - 1, token.last))
-            before, end = map(self.after.place, edges)
-            return [(before + 1, end)]
-        return [(at, at + insert.length) for at, insert in zip(starts, inserts, strict=True)]
+            inserts = ((one.place, one.length) for one in self.theirs.inserts_in(token))
+            return [run for at, length in inserts for run in self.after.runs(at, at + length)]
+        if self.theirs.deletes(token):
+            inserts = ((one.offset, one.length) for one in self.mine.inserts_in(token))
+            starts = ((self.after.place_of_inserted(offset), length) for offset, length in inserts)
+            return [(start, start + length) for start, length in starts]
+        edges = (self.theirs.place(unit) for unit in (token.first - 1, token.last))
+        before, end = map(self.after.place, edges)
+        return [(before + 1, end)]
 
 
 def _replace(units: str, fixes: list[tuple[int, int, str]]) -> Operation:

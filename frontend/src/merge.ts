@@ -72,6 +72,19 @@ class Edit {
     return place + unit - start;
   }
 
+  /** Where units are that were kept; in several places, if something was put in between. */
+  runs(start: number, end: number): [start: number, end: number][] {
+    const found: [start: number, end: number][] = [];
+    while (start < end) {
+      const part = this.part(start);
+      const next = Math.min(end, part.start + Math.abs(part.count));
+      const place = this.place(start);
+      found.push([place, place + next - start]);
+      start = next;
+    }
+    return found;
+  }
+
   /** Where something is that was put in after so much else: that is the same after theirs. */
   placeOfInserted(offset: number): number {
     const insert = last(this.inserts, (one) => one.offset <= offset);
@@ -125,10 +138,9 @@ export class MergedEdits {
   places(token: Token): [start: number, end: number][] {
     const { mine, theirs, after } = this;
     if (mine.deletes(token)) {
-      return theirs.insertsIn(token).map(({ place, length }) => {
-        const start = after.place(place);
-        return [start, start + length];
-      });
+      return theirs
+        .insertsIn(token)
+        .flatMap(({ place, length }) => after.runs(place, place + length));
     }
     if (theirs.deletes(token)) {
       return mine.insertsIn(token).map(({ offset, length }) => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { resolve } from '../src/chordpro';
-import { apply, canonical, transform } from '../src/ot';
+import { apply, canonical, compose, transform } from '../src/ot';
 import type { Operation } from '../src/types';
 import vectors from '../../tests/vectors/chordpro.json';
 
@@ -44,4 +44,19 @@ test('a chord that never ends is looked at no longer than others', () => {
   const before = performance.now();
   resolve(text, mine, theirs, transform(mine, theirs, true));
   expect(performance.now() - before).toBeLessThan(100);
+});
+
+test('what is left over is found though something stands in between', () => {
+  const [text, mine] = ['[A][B]', canonical([-3, 1, 'x', -1])];
+  const [first, second] = [canonical([2, 'G', 1, -3]), canonical([3, '7'])];
+  const mineAfter = transform(transform(mine, first, true), second, true);
+  const theirs = compose(first, second);
+  expect(apply(apply(text, theirs), mineAfter)).toBe('Gx7');
+  expect(resolve(text, mine, theirs, mineAfter)).toEqual({
+    operation: [-3],
+    conflicts: [
+      { kept: '', dropped: 'AG7' },
+      { kept: '', dropped: 'x' },
+    ],
+  });
 });

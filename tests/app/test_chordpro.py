@@ -275,6 +275,17 @@ def test_what_is_left_over_is_found_though_it_has_changed_places() -> None:
     assert resolve(text, mine, theirs, mine_after) == Resolution((-2,), conflicts)
 
 
+def test_what_is_left_over_is_found_though_something_stands_in_between() -> None:
+    text, mine = "[A][B]", ot.canonical((-3, 1, "x", -1))
+    first, second = ot.canonical((2, "G", 1, -3)), ot.canonical((3, "7"))
+    # Once [B] is gone, its x is put in behind the G; and the 7 behind that.
+    mine_after = ot.transform(ot.transform(mine, first, True), second, True)
+    theirs = ot.compose(first, second)
+    assert ot.apply(ot.apply(text, theirs), mine_after) == "Gx7"
+    conflicts = (Conflict("", "AG7"), Conflict("", "x"))
+    assert resolve(text, mine, theirs, mine_after) == Resolution((-3,), conflicts)
+
+
 def test_edits_of_very_many_parts_are_let_be() -> None:
     text = "[A]" * MOST_PARTS
     theirs = (2, "m")
