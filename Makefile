@@ -69,7 +69,8 @@ PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 debian-packages:
 	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium \
 		/usr/sbin/nginx:nginx-light /usr/sbin/haproxy:haproxy zsh:zsh fish:fish groff:groff-base \
-		/usr/sbin/logrotate:logrotate systemd-analyze:systemd
+		/usr/sbin/logrotate:logrotate systemd-analyze:systemd \
+		cc:gcc cc:libc6-dev
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

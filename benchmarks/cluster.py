@@ -1,10 +1,9 @@
 """What a cluster costs: commits and deliveries over one Redis, by one instance and by two.
 
-    .venv/bin/python -m benchmarks.cluster --yardstick FOLDER [--json FILE]
+    .venv/bin/python -m benchmarks.cluster [--json FILE]
 
-FOLDER holds the load generator's source, `loadgen.c`; redis-server is needed. The Redis, the
-instances and what drives them share the machine's cores: the figures to trust are CPU times.
-Medians of three runs.
+It needs redis-server, and a C compiler for the load generator. The Redis, the instances and what
+drives them share the machine's cores: the figures to trust are CPU times. Medians of three runs.
 """
 
 import argparse
@@ -40,12 +39,11 @@ Row = dict[str, object]
 def main() -> int:
     """Measure both, and print them as Markdown."""
     parser = argparse.ArgumentParser(description="Measure instances over one Redis.")
-    parser.add_argument("--yardstick", type=Path, required=True, help="folder with loadgen.c")
     parser.add_argument("--event", default="broadcast_message", help="what is delivered")
     parser.add_argument("--json", type=Path, help="where the figures go as well")
     options = parser.parse_args()
     try:
-        program = loadgen.build(options.yardstick)
+        program = loadgen.build()
     except servers.PeerError as error:
         sys.exit(f"cluster: {error}")
     commits = [

@@ -1,11 +1,10 @@
 """Measures the daemon against its peers, side by side in one run.
 
-    python -m benchmarks.compare --yardstick FOLDER
+    .venv/bin/python -m benchmarks.compare
 
-FOLDER holds the load generator's source, `loadgen.c`. All servers run at the same time, on one
-core, and are driven in turn from another, so that whatever else the machine does falls on all of
-them; the figures are medians over the runs. Prints Markdown tables, and writes everything as JSON,
-and a plot as SVG.
+All servers run at the same time, on one core, and are driven in turn from another, so that whatever
+else the machine does falls on all of them; the figures are medians over the runs. Prints Markdown
+tables, and writes everything as JSON, and a plot as SVG. A C compiler builds the load generator.
 """
 
 import argparse
@@ -41,7 +40,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
     samples: list[Sample] = []
     try:
-        options.loadgen = loadgen.build(options.yardstick)
+        options.loadgen = loadgen.build()
         for run in range(options.runs):
             # A B, then B A: nobody is always first.
             order = options.peers if run % 2 == 0 else options.peers[::-1]
@@ -79,7 +78,6 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the daemon against its peers.")
-    parser.add_argument("--yardstick", type=Path, required=True, help="folder with loadgen.c")
     parser.add_argument("--quick", action="store_true", help="one short run, 1,000 idle only")
     parser.add_argument("--runs", type=int, help="how often everything is measured (3)")
     parser.add_argument("--seconds", type=float, help="how long each phase is measured (2.5)")

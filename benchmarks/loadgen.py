@@ -1,7 +1,6 @@
 """The load generator: how it is built, its command line, and what it prints."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -10,9 +9,8 @@ import attrs
 
 from benchmarks.servers import HERE, PeerError, Server, on_core
 
-# It names a message by a text in whatever it sends. A cursor is whole numbers, an edit has its
-# text inside: this has it send them so.
-PATCH: Final = HERE / "loadgen.patch"
+SOURCE: Final = HERE / "generator"
+PROGRAM: Final = HERE / "results" / "loadgen"
 RUN_WITHIN_S: Final = 180.0
 
 Sample = dict[str, Any]
@@ -34,24 +32,21 @@ class Scenario:
     warmup_s: float = 0.7
 
 
-def build(folder: Path) -> Path:
-    """Build the `loadgen.c` of a folder, patched, below `results`; the program."""
-    built = HERE / "results"
-    built.mkdir(exist_ok=True)
-    source, program = built / "loadgen.c", built / "loadgen"
-    if not (folder / "loadgen.c").is_file():
-        raise PeerError(f"there is no load generator: {folder / 'loadgen.c'}")
-    shutil.copyfile(folder / "loadgen.c", source)
-    for command in (
-        ("patch", "--batch", "--no-backup-if-mismatch", str(source), str(PATCH)),
-        ("cc", "-O2", "-o", str(program), str(source)),
-    ):
-        try:
-            subprocess.run(command, capture_output=True, text=True, check=True)
-        except subprocess.CalledProcessError as error:
-            raise PeerError(f"{' '.join(command)} failed:\n{error.stdout}{error.stderr}") from None
-        except FileNotFoundError as error:
-            raise PeerError(f"{' '.join(command)} failed: {error}") from None
+def build(program: Path = PROGRAM) -> Path:
+    """Build the load generator, unless it is newer than its source; where it is."""
+    sources = sorted(SOURCE.glob("*.[ch]"))
+    newest = max(source.stat().st_mtime_ns for source in sources)
+    if program.is_file() and program.stat().st_mtime_ns > newest:
+        return program
+    program.parent.mkdir(exist_ok=True)
+    written = [str(source) for source in sources if source.suffix == ".c"]
+    command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o", str(program), *written]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise PeerError("there is no C compiler, cc: apt-get install gcc libc6-dev") from None
+    except subprocess.CalledProcessError as error:
+        raise PeerError(f"the load generator was not built:\n{error.stderr}") from None
     return program
 
 
