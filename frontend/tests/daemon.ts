@@ -39,6 +39,8 @@ export async function until(
   }
 }
 
+export type Settings = Readonly<Record<string, string | number>>;
+
 /** A daemon process; its songs are in memory unless `store.url` says otherwise. */
 export class Daemon {
   readonly url: string;
@@ -47,14 +49,15 @@ export class Daemon {
 
   private constructor(
     readonly port: number,
-    private readonly settings: Readonly<Record<string, string | number>>,
+    private readonly settings: Settings,
+    private readonly flags: readonly string[],
   ) {
     this.url = `http://127.0.0.1:${port}`;
   }
 
   /** Start one; each setting is `section.key`, as in chordme.ini. */
-  static async start(settings: Readonly<Record<string, string | number>> = {}): Promise<Daemon> {
-    const daemon = new Daemon(await freePort(), settings);
+  static async start(settings: Settings = {}, flags: readonly string[] = []): Promise<Daemon> {
+    const daemon = new Daemon(await freePort(), settings, flags);
     await daemon.start();
     return daemon;
   }
@@ -78,7 +81,7 @@ export class Daemon {
     const { PATH, HOME, LANG, TMPDIR } = process.env;
     const child = spawn(
       path.join(PYTHON_BIN, 'twistd'),
-      ['--nodaemon', '--pidfile=', 'chordme', ...options],
+      ['--nodaemon', '--pidfile=', 'chordme', ...this.flags, ...options],
       {
         cwd: ROOT,
         env: {

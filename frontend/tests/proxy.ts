@@ -11,6 +11,8 @@ export class Proxy {
   blocksWebSockets = false;
   /** How many connections were asked for. */
   count = 0;
+  /** How many WebSockets were refused. */
+  refused = 0;
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -64,6 +66,7 @@ export class Proxy {
     }
     client.on('data', (data) => {
       if (this.blocksWebSockets && /\r\nupgrade: *websocket/i.test(data.toString('latin1'))) {
+        this.refused += 1;
         client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
       } else {
         upstream.write(data);

@@ -1,11 +1,11 @@
 /** People at a real daemon: those whose page is shown by React, and one who only looks on. */
 import { render, waitFor } from '@testing-library/react';
 import { StrictMode, type ReactNode } from 'react';
-import { io, type Socket } from 'socket.io-client';
 import { ConnectionContext } from '../../src/hooks/useWebSocket';
 import { Backoff } from '../../src/services/backoff';
 import { WebSocketService } from '../../src/services/webSocketService';
-import { until, type Daemon } from '../daemon';
+import type { Daemon } from '../daemon';
+import { watch } from '../watcher';
 
 const ends: (() => void)[] = [];
 
@@ -55,26 +55,9 @@ export async function shown(isTrue: () => boolean, what = String(isTrue), within
 
 /** Somebody in a room who writes down who comes and goes. */
 export async function watcher(daemon: Daemon, roomId: string, user = 'watcher') {
-  const socket: Socket = io(daemon.url, {
-    auth: { token: daemon.token(user) },
-    forceNew: true,
-    reconnection: false,
-  });
+  const { seen, socket } = await watch(daemon.url, daemon.token(user), roomId);
   ends.push(() => {
     socket.disconnect();
   });
-  const seen: string[] = [];
-  const note = (event: string) => {
-    socket.on(event, ({ user_id }: { user_id: string }) => {
-      if (user_id !== user) {
-        seen.push(`${event} ${user_id}`);
-      }
-    });
-  };
-  ['user_joined', 'user_left'].forEach(note);
-  let isIn = false;
-  socket.on('authenticated', () => socket.emit('join_room', { room_id: roomId }));
-  socket.on('room_joined', () => (isIn = true));
-  await until(() => isIn, `${user} is in ${roomId}`);
   return { seen, socket };
 }
