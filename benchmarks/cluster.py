@@ -26,7 +26,7 @@ import jwt
 
 from benchmarks import committer, loadgen, servers
 from benchmarks.loadgen import Scenario
-from benchmarks.servers import CHORDME
+from benchmarks.servers import CHORDME, Server
 from tests.journeys.redis_server import RedisServer
 
 RUNS: Final = 3
@@ -119,13 +119,7 @@ def _delivered(
     stack: ExitStack, program: Path, scenario: Scenario, instances: int, redis: RedisServer | None
 ) -> dict[str, float]:
     secret = secrets.token_urlsafe(48)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
-    settings = ("store.url=", f"cluster.redis_url={redis.url}") if redis is not None else ()
-    running = []
-    for number in range(instances):
-        log = folder / f"{number}.log"
-        running.append(servers.start(CHORDME, number, secret, PING_MS, log, *settings))
-        stack.callback(running[-1].stop)
+    running = list(_started(stack, instances, secret, redis))
 
     def drive(number: int, kind: str) -> dict[str, float]:
         # Rooms are named by their numbers: another user, and so another claim, cannot part them.
@@ -156,6 +150,18 @@ def _delivered(
         "Redis commands a delivery": commands / max(told, 1) / (scenario.members - 1),
         "missing": sum(sample["missing"] for sample in samples),
     }
+
+
+def _started(
+    stack: ExitStack, instances: int, secret: str, redis: RedisServer | None
+) -> Iterator[Server]:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
+    settings = ("store.url=", f"cluster.redis_url={redis.url}") if redis is not None else ()
+    for number in range(instances):
+        log = folder / f"{number}.log"
+        server = servers.start(CHORDME, number, secret, PING_MS, log, *settings)
+        stack.callback(server.stop)
+        yield server
 
 
 def _counted(redis: RedisServer | None) -> tuple[int, int]:

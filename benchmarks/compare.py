@@ -49,6 +49,12 @@ def main() -> int:
                 samples += _resting(options, order)
     except PeerError as error:
         sys.exit(f"compare: {error}")
+    _publish(options, samples)
+    return 0
+
+
+def _publish(options: argparse.Namespace, samples: list[Sample]) -> None:
+    """Print the tables, and write them, all samples, and a plot to where they are wanted."""
     result = {
         "missing": options.missing,
         "machine": servers.machine(),
@@ -73,7 +79,6 @@ def main() -> int:
     if options.publish is not None:
         options.publish.write_text(report.published(options.publish.read_text(), text))
     _say(f"written to {' and '.join(map(str, places))}")
-    return 0
 
 
 def _options() -> argparse.Namespace:

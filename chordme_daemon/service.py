@@ -82,16 +82,16 @@ def makeService(options: Options) -> Service:
     # The reactor's clock would be the wall's: set back by an hour, it would fire nothing for one.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
     twistd: Any = options.parent or {}
-    config, stream, place = options.config, _log_stream(options), Place.of(os.environ)
+    stream, place = _log_stream(options), Place.of(os.environ)
     to_journal = stream is sys.stdout and writes_to_journal(os.environ, is_worker=place is not None)
     log_observer = None
     if stream is not None:
         log_observer = LogObserver(
-            config.log.level, config.log.format, stream, to_journal=to_journal
+            options.config.log.level, options.config.log.format, stream, to_journal=to_journal
         )
-    if config.server.workers > 1 and place is None:
+    if options.config.server.workers > 1 and place is None:
         workers = Workers(
-            config,
+            options.config,
             reactor,
             options.arguments,
             partial(_write, sys.stdout if stream is None else stream),
@@ -102,18 +102,17 @@ def makeService(options: Options) -> Service:
         workers.log_observer = log_observer
         return workers
 
-    def read_again() -> Config:
-        config = options.read()
+    def its_own(config: Config) -> Config:
         return config if place is None else config_of(config, place.number)
 
     return Daemon(
-        config if place is None else config_of(config, place.number),
+        its_own(options.config),
         reactor,
         log_observer,
         daemonizes=not twistd.get("nodaemon", True),
         place=place,
         most_connections=raise_limit(),
-        read_again=read_again,
+        read_again=lambda: its_own(options.read()),
         notifier=Notifier.of(os.environ, None if place is None else place.pipe),
     )
 

@@ -159,13 +159,6 @@ def _rooms() -> Fields:
         "content": {"text/plain": {"schema": TEXT}},
     }
     room = _object({"room_id": ROOM_ID, "revision": WHOLE, "users": WHOLE, "connections": WHOLE})
-    permission = {"enum": [*LEVELS, None]}
-    permit = {
-        "user_id": USER_ID,
-        "permission": permission,
-        "reason": {"enum": list(REASONS)},
-        "until": UNTIL,
-    }
     replace = _call(
         "Make a text the song, as one edit that everybody there sees.",
         _object({"room_id": ROOM_ID, "revision": WHOLE}),
@@ -190,6 +183,18 @@ def _rooms() -> Fields:
                 fails=(400, 404, 503),
             )
         },
+    }
+
+
+def _orders() -> Fields:
+    permission = {"enum": [*LEVELS, None]}
+    permit = {
+        "user_id": USER_ID,
+        "permission": permission,
+        "reason": {"enum": list(REASONS)},
+        "until": UNTIL,
+    }
+    return {
         "/rooms/{room_id}/messages": {
             "post": _call(
                 "Send a message to all in a room, as the server.",
@@ -212,12 +217,7 @@ def _rooms() -> Fields:
     }
 
 
-def _people() -> Fields:
-    user = _object({"user_id": USER_ID})
-    whom = {**_object(USER_OR_TOKEN, optional=("user_id", "jti")), **ONE_OF_THEM}
-    both = _object(USER_OR_TOKEN, optional=("user_id", "jti"), closed=True)
-    deny = _object({**USER_OR_TOKEN, "until": UNTIL}, optional=("user_id", "jti", "until"))
-    denied = _object({**USER_OR_TOKEN, "until": {"type": "number"}}, optional=("user_id", "jti"))
+def _connections() -> Fields:
     return {
         "/connections": {
             "get": _call(
@@ -235,11 +235,20 @@ def _people() -> Fields:
         "/disconnect": {
             "post": _call(
                 "Tell all connections of a user not to come back.",
-                user,
+                _object({"user_id": USER_ID}),
                 body=_object({"user_id": USER_ID}, closed=True),
                 fails=(400, 503),
             )
         },
+    }
+
+
+def _denials() -> Fields:
+    whom = {**_object(USER_OR_TOKEN, optional=("user_id", "jti")), **ONE_OF_THEM}
+    both = _object(USER_OR_TOKEN, optional=("user_id", "jti"), closed=True)
+    deny = _object({**USER_OR_TOKEN, "until": UNTIL}, optional=("user_id", "jti", "until"))
+    denied = _object({**USER_OR_TOKEN, "until": {"type": "number"}}, optional=("user_id", "jti"))
+    return {
         "/deny": {
             "get": _call(
                 "The users and tokens that are denied.", _page_of("denied", denied), *PAGED
@@ -292,7 +301,7 @@ def describe(version: str) -> Fields:
             "version": version,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": {**_health(), **_rooms(), **_people()},
+        "paths": {**_health(), **_rooms(), **_orders(), **_connections(), **_denials()},
         "components": {
             "parameters": PARAMETERS,
             "schemas": {"Error": ERROR},

@@ -73,8 +73,7 @@ class RedisCluster:
     ) -> None:
         self.address = address
         # Messages in the channels that no daemon of this cluster sent.
-        self.dropped = 0
-        self._told_dropped = 0
+        self.dropped = self._told_dropped = 0
         self._reactor = reactor
         self._wall_s = wall_s
         self._prefix = prefix
@@ -97,14 +96,17 @@ class RedisCluster:
         self._rulings = SharedRulings(
             self.session, lambda: int(wall_s() * 1000), lambda: self._link.hears
         )
-        self.session.link = self._link = Link(
+        self.session.link = self._link = self._new_link(reactor, node, trust)
+
+    def _new_link(self, reactor: Any, node: str, trust: Sequence[Certificate]) -> Link:
+        return Link(
             reactor,
-            address,
+            self.address,
             heard=self._hear,
             opened=self.session.open,
             lost=self.session.lose,
             reheard=self._catch_up,
-            own_channel=f"{prefix}node:{node}".encode(),
+            own_channel=f"{self._prefix}node:{node}".encode(),
             channels=[*self._listeners, self._rulings.channel],
             trust=trust,
         )
