@@ -16,6 +16,8 @@ for path in sorted(HERE.glob("etc/**/*")):
     if path.is_file():
         name = path.relative_to(HERE)
         EXAMPLES.setdefault(str(name.parent.relative_to("etc")), []).append(str(name))
+# Where the demo's page is built, it goes along, and in it ChordSheetJS and fonts: its licenses.md.
+PAGE_IS_BUILT = (HERE / "chordme_daemon/page/licenses.md").exists()
 
 setup(
     name="chordme-daemon",
@@ -23,7 +25,7 @@ setup(
     description="The real-time server of ChordMe: a Twisted daemon that speaks Socket.IO",
     long_description=(HERE / "README.rst").read_text(),
     long_description_content_type="text/x-rst",
-    license="MIT",
+    license="MIT AND GPL-2.0-only AND OFL-1.1" if PAGE_IS_BUILT else "MIT",
     python_requires=">=3.11",
     packages=[*find_packages(include=["chordme_daemon", "chordme_daemon.*"]), "twisted.plugins"],
     entry_points={"console_scripts": ["chordme-daemon = chordme_daemon.cli:main"]},

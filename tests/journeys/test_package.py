@@ -78,8 +78,21 @@ def test_the_page_is_there_as_it_was_built(python: Path, tmp_path: Path) -> None
         _missing("the demo's page", "make page")
     names = "from chordme_daemon import pages; print(*pages.read(), sep='\\n')"
     assert run(python, "-c", names, cwd=tmp_path).split() == list(pages.read())
-    licenses = "from chordme_daemon import pages; print((pages.BUILT / 'licenses.md').read_text())"
-    assert "chordsheetjs" in run(python, "-c", licenses, cwd=tmp_path)
+
+
+def test_its_metadata_name_the_licences_of_all_that_is_in_its_page(
+    python: Path, tmp_path: Path
+) -> None:
+    if not pages.is_built():
+        _missing("the demo's page", "make page")
+    page = "from chordme_daemon import pages; print((pages.BUILT / 'licenses.md').read_text())"
+    parts = re.findall(
+        r"^## (\S+) .*\((.+)\)$", run(python, "-c", page, cwd=tmp_path), re.MULTILINE
+    )
+    assert "chordsheetjs" in dict(parts)
+    said = "from importlib.metadata import metadata; print(metadata('chordme-daemon')['License'])"
+    expression = run(python, "-c", said, cwd=tmp_path).strip()
+    assert set(expression.split(" AND ")) == {"MIT", *dict(parts).values()}
 
 
 def test_twistd_lists_it_and_runs_it_though_it_may_write_nothing(
