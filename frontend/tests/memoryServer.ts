@@ -1,5 +1,5 @@
 /**
- * A server of one song in memory that speaks as WIRE.md says, and links to it that a test moves
+ * A server of one song in memory that speaks as the README says, and links to it that a test moves
  * along message by message, and cuts.
  */
 

@@ -1,4 +1,4 @@
-"""The opening handshake of a WebSocket: RELIABILITY's rows W21 to W25, E41 and E42."""
+"""The opening handshake of a WebSocket: the catalogue's rows W21 to W25, E41 and E42."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Which pages may speak to the endpoint: RELIABILITY's rows E08, W24 and H15."""
+"""Which pages may speak to the endpoint: the catalogue's rows E08, W24 and H15."""
 
 import pytest
 from twisted.internet.task import Clock

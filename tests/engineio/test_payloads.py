@@ -1,4 +1,4 @@
-"""What is sent by polling, through the real site: RELIABILITY's rows E10 and E13 to E30."""
+"""What is sent by polling, through the real site: the catalogue's rows E10 and E13 to E30."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Long-polling through the real site, in memory: RELIABILITY's rows E01 to E12 and E40."""
+"""Long-polling through the real site, in memory: the catalogue's rows E01 to E12 and E40."""
 
 from functools import partial
 
@@ -201,7 +201,7 @@ def test_a_poll_waits_until_there_is_something_to_say(house: House) -> None:
 
 
 def test_two_posts_that_overlap_on_their_way_are_never_mixed(house: House) -> None:
-    """RELIABILITY's row E10: no packet is taken of a body that is not whole."""
+    """Row E10: no packet is taken of a body that is not whole."""
     sid = house.open_polling()
     slow = house.connect()
     head = (

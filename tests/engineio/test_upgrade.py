@@ -1,4 +1,4 @@
-"""The taking over of a polling session by a WebSocket: RELIABILITY's rows E32 to E39."""
+"""The taking over of a polling session by a WebSocket: the catalogue's rows E32 to E39."""
 
 import random
 from functools import partial

@@ -1,4 +1,4 @@
-"""The WebSocket transport against hostile bytes: RELIABILITY's rows W01 to W22, and the short path.
+"""The WebSocket transport against hostile bytes: rows W01 to W22, and the short path.
 
 Every row is sent in one read and byte by byte, to a connection in memory, in told time.
 """
