@@ -25,7 +25,7 @@ The house, and which way its imports point (down; never up, never round)::
         load.py           `load`: clients that talk to each other
         visitor.py        one of them
         command.py        what all have in common
-    config.py             the configuration: read once, checked once, frozen
+    config.py             the configuration: read and checked as a whole, frozen
     sources.py            what a file, the environment and the command line say of settings
     settings.py           every setting: its default, its parser, its sentence
     operating.py          those of who operates it
@@ -58,6 +58,7 @@ The house, and which way its imports point (down; never up, never round)::
         server.py         answers clients, one request at a time each
         answers.py        what each request does, and what it is answered
         authorizers.py    what somebody may do: by their token, or by the backend
+        access.py         the same, and what an operator has decided
         reviews.py        the same, asked again while they are there
         songs.py          songs of the backend: loaded with the first member
         saving.py         when they are saved, by whom, and how that went
@@ -79,12 +80,11 @@ The house, and which way its imports point (down; never up, never round)::
         merging.py        what two have made of one text                                (pure)
         chordpro.py       chords and directives that two people changed at once         (pure)
         orders.py         what an operator orders, carried out by every daemon
-        access.py         the same, and what an operator has decided
         auth.py           who a client is and what they may do                          (pure)
         keyring.py        the keys that tokens are signed with                          (pure)
         rulings.py        what an operator has decided of users, tokens and rooms       (pure)
-        allowance.py      the same, of this daemon or of all together
         limits.py         how much a client may ask for                                 (pure)
+        allowance.py      the same, of this daemon or of all together
         payloads.py       what is told
         measures.py       how many requests, how refused, how long they took          (pure)
         answer.py         the shape of an answer

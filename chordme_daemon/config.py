@@ -1,4 +1,4 @@
-"""The configuration: read once, checked once, frozen. Only `service` and `cli` import it.
+"""The configuration: read and checked as a whole, frozen. `service` and `commands` import it.
 
 - What may be configured is the table in `settings`; names, errors and `default_ini` come from it.
 - Defaults < ini file < environment < command line; a CHORDME_ name beats a legacy name. An empty

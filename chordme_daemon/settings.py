@@ -1,4 +1,4 @@
-"""The settings: one table of what may be configured. `config`, `service` and `cli` read it.
+"""The settings: one table of what may be configured, and the values that come of it.
 
 A field of a section class is a setting, with its default as a file has it, its parser and its
 sentence for the operator.

@@ -1,0 +1,1 @@
+"""What ChordMe means by its events: songs, rooms, and who may do what there."""

@@ -1,0 +1,1 @@
+"""Socket.IO: named events and acknowledgements over the links of `engineio`."""

@@ -162,14 +162,6 @@ export interface Presence {
   readonly name?: string;
 }
 
-export interface OperationConfirmed {
-  readonly room_id: string;
-  readonly operation_id: string;
-  readonly revision?: number;
-  readonly seq?: number;
-  readonly id?: string;
-}
-
 export interface ConflictResolved {
   readonly room_id: string;
   readonly revision: number;
