@@ -1,6 +1,8 @@
 """What is written of the house is true of it: its map, its laws, and the tables of the README."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -70,6 +72,14 @@ def test_the_readme_has_every_setting() -> None:
     for section, *keys in first_cells("setting"):
         said += [f"{section}.{key}" for key in keys]
     assert said == list(SETTINGS)
+
+
+def test_the_news_can_be_made_of_its_fragments() -> None:
+    folder = ROOT / "newsfragments"
+    command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version=1"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    first_lines = [f"- {path.read_text().splitlines()[0]}" for path in folder.glob("*.*.rst")]
+    assert sorted(first_lines) == sorted(re.findall(r"^- .*", made, re.MULTILINE))
 
 
 def first_cells(heading: str) -> list[list[str]]:
