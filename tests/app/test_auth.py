@@ -1,4 +1,4 @@
-"""Tokens, good and bad, and what they permit. Rows J01 to J19 are hostile tokens."""
+"""Tokens, good and bad. Rows J01 to J19 are hostile tokens."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chordme_daemon.app.auth import Identity, Verifier, mint, permission
+from chordme_daemon.app.auth import Identity, Verifier, mint
 from chordme_daemon.app.events import Code, Permission, Refused
 from chordme_daemon.app.keyring import secret_key
 
@@ -389,28 +389,3 @@ def test_claims_of_any_type_make_an_identity_or_a_refusal(claims: dict[str, obje
     else:
         assert type(identity.user_id) in (int, str)
         assert NOW_S - 5 < identity.expires_at_s <= NOW_S + 7 * DAY_S + 5
-
-
-# What they may do
-
-
-def somebody(rooms: Mapping[str, Permission] | None) -> Identity:
-    return Identity(5, "i:5", None, NOW_S, NOW_S, rooms)
-
-
-@pytest.mark.parametrize(
-    ("rooms", "level"),
-    [
-        (None, Permission.EDIT),
-        ({}, Permission.NONE),
-        ({"other": Permission.ADMIN}, Permission.NONE),
-        ({"song": Permission.READ}, Permission.READ),
-        ({"*": Permission.READ}, Permission.READ),
-        ({"song": Permission.ADMIN, "*": Permission.READ}, Permission.ADMIN),
-        ({"song": Permission.NONE, "*": Permission.ADMIN}, Permission.NONE),
-    ],
-)
-def test_the_room_itself_goes_before_every_room_and_no_claim_is_the_default(
-    rooms: dict[str, Permission] | None, level: Permission
-) -> None:
-    assert permission(somebody(rooms), "song", Permission.EDIT) is level

@@ -7,12 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from chordme_daemon.cluster.interface import Note
-from chordme_daemon.cluster.journal import Journal
-from chordme_daemon.cluster.local import LocalCluster
 from tests.app.conftest import EVENT_BYTES, STARTED_S, Client, House
 
 INSERT = {"type": "insert", "position": 0, "content": "[G]"}
@@ -353,56 +349,3 @@ def test_every_request_gets_exactly_one_answer(house: House, who: str, event: ob
             assert len(answers) == (0 if silent else 1)
             client.hang_up()
             house.advance(60)
-
-
-# What goes wrong inside
-
-
-class BrokenCluster(LocalCluster):
-    """A cluster with a fault."""
-
-    def __init__(self) -> None:
-        journal = Journal(":memory:")
-        journal.open()
-        super().__init__(journal, Clock(), lambda: 0.0)
-
-    def publish(self, room: str, note: Note) -> None:
-        raise RuntimeError("a fault")
-
-    def commit(self, *_: object) -> Any:
-        raise RuntimeError("a fault")
-
-
-@pytest.mark.parametrize("event", ["broadcast_message", "collaboration_operation"])
-def test_an_exception_is_an_internal_error_logged_once_and_the_connection_kept(event: str) -> None:
-    client = House(BrokenCluster()).member()
-    for ask in (False, True):
-        with capturedLogs() as logged:
-            if ask:
-                error = client.ask(event, WELL_FORMED[event])
-                assert error.pop("ok") is False
-            else:
-                error = only_error(client, event, WELL_FORMED[event])
-        assert error["code"] == "internal"
-        assert error["message"] == "Internal error"
-        [line] = logged
-        assert isinstance(line["log_failure"].value, RuntimeError)
-        assert not client.closed
-    assert client.tell("ping")[0][0] == "pong"
-
-
-def test_a_client_that_cannot_be_looked_after_does_not_stop_the_care_of_the_rest(
-    house: House,
-) -> None:
-    class BrokenConnection:
-        def close(self) -> None:
-            raise RuntimeError("a fault")
-
-    broken, stranger = house.stranger(), house.stranger()
-    first = next(iter(house.app.clients.values()))
-    first.connection = BrokenConnection()  # type: ignore[assignment] # broken it shall be
-    with capturedLogs() as logged:
-        house.advance(30)
-    assert [line["log_failure"].value.args for line in logged] == [("a fault",)]
-    assert stranger.closed
-    assert not broken.closed
