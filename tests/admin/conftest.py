@@ -14,7 +14,8 @@ from chordme_daemon.admin.door import AdminDoor
 from chordme_daemon.admin.site import Calls
 from chordme_daemon.app.records import Records
 from chordme_daemon.web import Folder
-from tests.app.conftest import DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import House
 
 KEY = b"an admin key of thirty-two bytes"
 HERE = IPv4Address("TCP", "127.0.0.1", 50000)

@@ -10,7 +10,8 @@ from chordme_daemon.admin.openapi import describe
 from chordme_daemon.app.events import Permission
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from tests.admin.conftest import HERE, HERE_TOO, KEY, SOCKET, THERE, Operator
-from tests.app.conftest import DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import House
 
 
 def unavailable(*_: object) -> Deferred[Any]:

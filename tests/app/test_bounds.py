@@ -9,7 +9,8 @@ from chordme_daemon import ot
 from chordme_daemon.app import deliveries, documents, editing
 from chordme_daemon.app.document import MAX_REPLAY
 from chordme_daemon.app.limits import Rate
-from tests.app.conftest import A_LOT, EVENT_BYTES, Client, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import A_LOT, EVENT_BYTES, Client, House
 from tests.app.test_legacy import frozen, insert, song, submit
 
 SONG = {"room_id": "song"}

@@ -7,7 +7,8 @@ from twisted.logger import capturedLogs
 from chordme_daemon import ot
 from chordme_daemon.app.chordpro import Conflict
 from chordme_daemon.app.shadow import Shadow
-from tests.app.conftest import Client, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import Client, House
 
 SONG = "la [Am] la"
 

@@ -17,7 +17,7 @@ from chordme_daemon.app.room import Room
 from chordme_daemon.cluster.interface import ClusterUnavailable, Draft, Entry
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
-from tests.app.conftest import DistantCluster
+from tests.app.clusters import DistantCluster
 
 
 def memory() -> Journal:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.conftest import A_LOT, Client, DistantCluster, Heard, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import A_LOT, Client, Heard, House
 
 GUITAR = "\U0001f3b8"
 

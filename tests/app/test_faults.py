@@ -20,7 +20,8 @@ from chordme_daemon.cluster.interface import (
     Replaced,
     Snapshot,
 )
-from tests.app.conftest import Client, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import Client, House
 from tests.app.test_bounds import edit
 from tests.app.test_legacy import insert, song, submit, told
 

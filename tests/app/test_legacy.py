@@ -6,7 +6,8 @@ import pytest
 
 from chordme_daemon import ot
 from chordme_daemon.cluster.interface import Draft
-from tests.app.conftest import STARTED_S, Client, DistantCluster, Heard, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import STARTED_S, Client, Heard, House
 
 
 def insert(position: int, content: str = "x") -> dict[str, object]:

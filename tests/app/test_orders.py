@@ -10,7 +10,8 @@ from chordme_daemon.app.events import Permission
 from chordme_daemon.app.orders import HOLDS_S
 from chordme_daemon.app.rulings import DENIED, RoomRuling, of_room, of_user
 from chordme_daemon.cluster.interface import ClusterUnavailable, Ruling
-from tests.app.conftest import STARTED_S, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import STARTED_S, House
 from tests.cluster.subjects import result_of
 
 LATER_MS = int(STARTED_S * 1000) + 3_600_000

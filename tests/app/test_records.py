@@ -13,7 +13,8 @@ from chordme_daemon import ot
 from chordme_daemon.app.events import Refused
 from chordme_daemon.app.records import Records, difference
 from chordme_daemon.cluster.interface import ClusterUnavailable
-from tests.app.conftest import Client, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import Client, House
 
 GUITAR = "\U0001f3b8"
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from chordme_daemon.cluster.journal import Journal
-from tests.app.conftest import Client, DistantCluster, House, local_cluster
+from tests.app.clusters import DistantCluster, local_cluster
+from tests.app.conftest import Client, House
 
 SONG = {"room_id": "song"}
 

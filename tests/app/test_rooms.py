@@ -25,7 +25,8 @@ from chordme_daemon.cluster.interface import (
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
 from chordme_daemon.socketio.server import Emission
-from tests.app.conftest import STARTED_S, DistantCluster, local_cluster
+from tests.app.clusters import DistantCluster, local_cluster
+from tests.app.conftest import STARTED_S
 
 
 class Ear:

@@ -18,7 +18,8 @@ from chordme_daemon.app.saving import FLUSH_WITHIN_S, Habits, Saving
 from chordme_daemon.backend.client import Conflict, Denied, Rejected, Unavailable
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.saves import LocalSaves, Saved
-from tests.app.conftest import House, local_cluster
+from tests.app.clusters import local_cluster
+from tests.app.conftest import House
 
 UNLIMITED = Rate(0, 1.0)
 EDITOR = Identity(5, "i:5", None, 1e12, 1e12, token="the editor's")

@@ -9,7 +9,8 @@ import pytest
 from twisted.logger import LogLevel, capturedLogs
 
 from chordme_daemon.app.rooms import Capacity
-from tests.app.conftest import Client, DistantCluster, House
+from tests.app.clusters import DistantCluster
+from tests.app.conftest import Client, House
 
 SONG = {"room_id": "song"}
 INSERT = {"type": "insert", "position": 0, "content": "[G]", "id": "op-1"}

@@ -15,7 +15,8 @@ from chordme_daemon.backend.client import Denied, Unavailable
 from chordme_daemon.cluster.interface import Draft
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.saves import LocalSaves, NotOwner, Saved
-from tests.app.conftest import House, local_cluster
+from tests.app.clusters import local_cluster
+from tests.app.conftest import House
 
 TEXT = "[C]La\n"
 EMPTY = Saved(0, "", "")
