@@ -69,7 +69,7 @@ export function App() {
           most={isPhone ? 3 : 6}
           onFind={find}
         />
-        <PersonMenu person={person} become={become} />
+        <PersonMenu person={person} become={become} isSaved={document.unsent === 0} />
         <InviteMenu songId={songId} />
       </header>
       <main className="panes">
@@ -151,7 +151,8 @@ function useIsPhone(): boolean {
 /** How many messages have come since they were last looked at. */
 function useUnread(count: number, isLookedAt: boolean): number {
   const [seen, setSeen] = useState(count);
-  if (isLookedAt && seen !== count) {
+  // There are fewer when somebody else is here.
+  if (isLookedAt ? seen !== count : seen > count) {
     setSeen(count);
   }
   return isLookedAt ? 0 : Math.max(0, count - seen);

@@ -8,10 +8,12 @@ import { LONGEST_NAME, newPerson, type Person } from './person';
 interface PersonMenuProps {
   readonly person: Person;
   readonly become: (next: Person) => void;
+  /** What this person has typed has arrived. */
+  readonly isSaved: boolean;
 }
 
 /** Who one is, and how one becomes somebody else. */
-export function PersonMenu({ person, become }: PersonMenuProps) {
+export function PersonMenu({ person, become, isSaved }: PersonMenuProps) {
   return (
     <>
       <button
@@ -32,13 +34,13 @@ export function PersonMenu({ person, become }: PersonMenuProps) {
         <span className="who-name">{person.name}</span>
       </button>
       <div id="person" className="popover" popover="auto" role="dialog" aria-label="Who you are">
-        <PersonForm key={person.id} person={person} become={become} />
+        <PersonForm key={person.id} person={person} become={become} isSaved={isSaved} />
       </div>
     </>
   );
 }
 
-function PersonForm({ person, become }: PersonMenuProps) {
+function PersonForm({ person, become, isSaved }: PersonMenuProps) {
   const [name, setName] = useState(person.name);
   const { permission } = person;
   const use = (event: SubmitEvent) => {
@@ -72,9 +74,14 @@ function PersonForm({ person, become }: PersonMenuProps) {
           <span className="unseen">Make up another name</span>
         </button>
       </div>
-      <button type="submit" className="button primary" disabled={name.trim() === person.name}>
+      <button
+        type="submit"
+        className="button primary"
+        disabled={name.trim() === person.name || !isSaved}
+      >
         Be this person
       </button>
+      {!isSaved && <p className="hint">Your edits are yours: wait until they are saved.</p>}
       <label className="switch">
         <input
           type="checkbox"

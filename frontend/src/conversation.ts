@@ -69,6 +69,8 @@ export class Conversation {
     private readonly link: () => RoomLink,
     private readonly screen: Screen,
     saved: SavedDocument | null,
+    /** Whose edits these are, as text; null where nobody else ever was in this tab. */
+    private readonly userId: string | null = null,
   ) {
     this.document = restored(saved);
   }
@@ -183,7 +185,9 @@ export class Conversation {
   }
 
   private hear(update: CollaborationUpdate): void {
-    const heard = this.document?.hear(update);
+    // Of somebody else who was in this tab: under its name, but no answer to what is out.
+    const isTheirs = this.userId !== null && String(update.user_id) !== this.userId;
+    const heard = this.document?.hear(isTheirs ? { ...update, seq: -1 } : update);
     heard?.changes.forEach((change, index) => {
       this.screen.changed(change, 'remote', index === 0 ? (update.client_id ?? null) : null);
     });

@@ -8,11 +8,11 @@ export {
   WebSocketService,
   webSocketService,
   type Cursor,
-  type RoomInfo,
   type WebSocketMessage,
   type WebSocketOptions,
 } from './services/webSocketService';
 export type { CollaborationOperation, SentOperation } from './services/flatOperations';
+export type { RoomInfo } from './services/roomInfo';
 export type { ServiceStatus } from './services/status';
 export {
   createRealtime,

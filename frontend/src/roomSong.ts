@@ -81,6 +81,7 @@ export class SharedSong {
 export function unopened(roomId: string): SongSnapshot {
   return {
     roomId,
+    userId: null,
     wasJoined: false,
     state: 'loading',
     text: '',

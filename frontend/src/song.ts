@@ -29,6 +29,7 @@ import {
   type SongSnapshot,
   type TextChange,
   type Unsubscribe,
+  type UserId,
 } from './types';
 import { TabCopy, sessionStore, type SavedSong, type SessionStore } from './tabCopy';
 import { UndoHistory } from './undo';
@@ -64,11 +65,11 @@ export function openSong(rooms: Rooms, roomId: string, options: SongOptions = {}
 
 class OpenSong implements Song, RoomUser, Screen {
   private readonly link: RoomLink;
-  private readonly conversation: Conversation;
+  private conversation: Conversation;
   private readonly copy: TabCopy;
   private readonly now: () => number;
-  private readonly history = new UndoHistory();
-  private readonly people = new People();
+  private history = new UndoHistory();
+  private people = new People();
   private readonly changes = new Changes();
   private readonly listeners = new Listeners<[]>();
   private readonly conflictListeners = new Listeners<[{ kept: string; dropped: string }]>();
@@ -92,10 +93,8 @@ class OpenSong implements Song, RoomUser, Screen {
     { storage = sessionStore(), now = () => Date.now() }: SongOptions,
   ) {
     this.now = now;
-    this.copy = new TabCopy(roomId, storage, () => this.save());
-    const saved = this.copy.read();
-    this.permission = saved?.permission ?? null;
-    this.conversation = new Conversation(() => this.link, this, saved);
+    this.copy = new TabCopy(roomId, rooms.userId, storage, () => this.save());
+    this.conversation = this.goOn();
     this.link = rooms.hold(roomId, this);
   }
 
@@ -197,6 +196,18 @@ class OpenSong implements Song, RoomUser, Screen {
     this.touched();
   }
 
+  identified(userId: UserId): void {
+    const before = this.copy.userId;
+    if (before === String(userId)) return;
+    const { text } = this;
+    this.copy.handOver(userId);
+    if (before !== null) this.forget();
+    this.conversation.close();
+    this.conversation = this.goOn();
+    this.show(diff(text, this.text), 'reset', null);
+    this.touched();
+  }
+
   event<Name extends RoomEventName>(name: Name, payload: RoomEvents[Name]): void {
     const told = { name, payload } as {
       [N in RoomEventName]: { name: N; payload: RoomEvents[N] };
@@ -269,6 +280,23 @@ class OpenSong implements Song, RoomUser, Screen {
   }
 
   // Inside
+
+  /** Begin with what this user has left in this tab. */
+  private goOn(): Conversation {
+    const saved = this.copy.read();
+    this.permission = saved?.permission ?? null;
+    return new Conversation(() => this.link, this, saved, this.copy.userId);
+  }
+
+  /** Somebody else is here: nothing of whoever was here before is shown, or done in their name. */
+  private forget(): void {
+    this.refuseWaiting(new RealtimeError('forbidden', 'Somebody else has signed in'));
+    this.history = new UndoHistory();
+    this.people = new People();
+    this.messages = [];
+    this.saveState = this.loss = this.cursor = null;
+    this.isJoined = this.wasJoined = false;
+  }
 
   private get text(): string {
     return this.conversation.document?.text ?? '';
@@ -344,6 +372,7 @@ class OpenSong implements Song, RoomUser, Screen {
     const { document, trouble } = this.conversation;
     const snapshot: SongSnapshot = {
       roomId: this.roomId,
+      userId: this.copy.userId,
       wasJoined: this.wasJoined,
       state: this.state(),
       text: this.text,

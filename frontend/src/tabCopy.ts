@@ -1,11 +1,17 @@
-/** A song as this tab has it, with what the daemon does not have yet, over a refresh of the page. */
+/**
+ * A song as this tab has it, with what the daemon does not have yet, over a refresh of the page.
+ *
+ * Each user of the tab has a copy of their own. Before it is known who is signed in, it is who was
+ * signed in last.
+ */
 
 import type { SavedDocument } from './document';
-import type { Permission } from './types';
+import type { Permission, UserId } from './types';
 import { isPermission } from './services/wire';
 
 export type SessionStore = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
+const LAST_USER = 'chordme.user_id';
 /** Writing takes time where a song is long: not with every key. */
 const WRITE_AFTER_MS = 100;
 
@@ -28,7 +34,11 @@ const kept = new WeakMap<SessionStore, Set<string>>();
 
 /** The copy of one song, for as long as it is open or has unsent edits. */
 export class TabCopy {
-  private readonly key: string;
+  /** Whose copy it is, as text. */
+  private owner: string | null;
+  private readonly place: string;
+  /** Copies that were to be put aside, and could not be kept. */
+  private readonly aside = new Map<string, SavedSong>();
   private readonly store: SessionStore | null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly flush = (): void => {
@@ -37,18 +47,21 @@ export class TabCopy {
   /** Where the copy cannot be kept, a person who goes is asked whether they mean it. */
   private readonly warn = (event: Event): void => {
     const saved = this.save();
-    if (saved !== null && hasUnsent(saved) && !this.write()) event.preventDefault();
+    const isLost = saved !== null && hasUnsent(saved) && !this.write();
+    if (isLost || this.aside.size > 0) event.preventDefault();
   };
 
   constructor(
     roomId: string,
+    userId: UserId | null,
     store: SessionStore | null,
     private readonly save: () => SavedSong | null,
   ) {
-    this.key = `chordme.song.${roomId}`;
+    this.place = `chordme.song.${roomId}`;
     const others = store === null ? null : (kept.get(store) ?? new Set());
-    this.store = others?.has(this.key) === false ? store : null;
-    if (this.store !== null && others !== null) kept.set(this.store, others.add(this.key));
+    this.store = others?.has(this.place) === false ? store : null;
+    if (this.store !== null && others !== null) kept.set(this.store, others.add(this.place));
+    this.owner = userId === null ? lastUser(this.store) : this.note(userId);
     if (typeof window === 'undefined') return;
     window.addEventListener('beforeunload', this.warn);
     // A page that is left is told nothing later than this.
@@ -56,10 +69,26 @@ export class TabCopy {
     document.addEventListener('visibilitychange', this.flush);
   }
 
+  get userId(): string | null {
+    return this.owner;
+  }
+
+  /** Put the copy aside for its owner, if anything of it is of use; it is another user's now. */
+  handOver(userId: UserId): void {
+    const saved = this.save();
+    if (this.owner !== null && saved !== null && !this.settle()) this.aside.set(this.owner, saved);
+    this.owner = this.note(userId);
+  }
+
   /** What the page before has left; null if nothing, or nothing that makes sense. */
   read(): SavedSong | null {
+    const aside = this.aside.get(this.owner ?? '');
+    if (aside !== undefined) {
+      this.aside.delete(this.owner ?? '');
+      return aside;
+    }
     try {
-      const saved: unknown = JSON.parse(this.store?.getItem(this.key) ?? 'null');
+      const saved: unknown = JSON.parse(this.store?.getItem(this.key()) ?? 'null');
       return isSaved(saved) ? saved : null;
     } catch {
       return null;
@@ -76,9 +105,9 @@ export class TabCopy {
     clearTimeout(this.timer);
     this.timer = undefined;
     const saved = this.save();
-    if (saved === null || this.store === null) return false;
+    if (saved === null || this.store === null || this.owner === null) return false;
     try {
-      this.store.setItem(this.key, JSON.stringify(saved));
+      this.store.setItem(this.key(), JSON.stringify(saved));
       return true;
     } catch {
       this.remove(); // full or forbidden: what is typed lives as long as the page
@@ -86,25 +115,55 @@ export class TabCopy {
     }
   }
 
-  /** The song is closed: only what the daemon does not have is still of use. */
+  /** The song is closed. */
   close(): void {
-    const saved = this.save();
-    if (saved !== null && hasUnsent(saved)) this.write();
-    else this.remove();
-    clearTimeout(this.timer);
-    if (this.store !== null) kept.get(this.store)?.delete(this.key);
+    this.settle();
+    if (this.store !== null) kept.get(this.store)?.delete(this.place);
     if (typeof window === 'undefined') return;
     window.removeEventListener('beforeunload', this.warn);
     window.removeEventListener('pagehide', this.flush);
     document.removeEventListener('visibilitychange', this.flush);
   }
 
+  private key(): string {
+    return `${this.place}.${this.owner ?? ''}`;
+  }
+
+  /** Only what the daemon does not have is still of use. Whether nothing of that is lost. */
+  private settle(): boolean {
+    const saved = this.save();
+    const isOfUse = saved !== null && hasUnsent(saved);
+    const isKept = !isOfUse || this.write();
+    if (!isOfUse) this.remove();
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    return isKept;
+  }
+
+  private note(userId: UserId): string {
+    const owner = String(userId);
+    try {
+      this.store?.setItem(LAST_USER, owner);
+    } catch {
+      // Full or forbidden: then no copy is kept either.
+    }
+    return owner;
+  }
+
   private remove(): void {
     try {
-      this.store?.removeItem(this.key);
+      this.store?.removeItem(this.key());
     } catch {
       // Forbidden: then nothing was ever put in.
     }
+  }
+}
+
+function lastUser(store: SessionStore | null): string | null {
+  try {
+    return store?.getItem(LAST_USER) ?? null;
+  } catch {
+    return null;
   }
 }
 

@@ -227,11 +227,15 @@ export interface RoomUser {
   wish(): { revision?: number; document?: true; last_message_id?: number };
   joined(room: RoomJoined): void;
   lost(error: RealtimeError | null): void;
+  /** Who is signed in is known, or is somebody else now; always before `joined`. */
+  identified(userId: UserId): void;
   event<Name extends RoomEventName>(name: Name, payload: RoomEvents[Name]): void;
 }
 
 /** What holds rooms: the service. */
 export interface Rooms {
+  /** Who is signed in, as far as is known. */
+  readonly userId: UserId | null;
   hold(roomId: string, user: RoomUser): RoomLink;
 }
 
@@ -258,6 +262,8 @@ export interface RemoteCursor {
 /** How a song is; the same object as long as nothing has changed. */
 export interface SongSnapshot {
   readonly roomId: string;
+  /** Whose copy this is, as text; before it is known who is signed in, who last was in this tab. */
+  readonly userId: string | null;
   /** Whether this page has been in the room; before that, its text is what the tab remembers. */
   readonly wasJoined: boolean;
   /** `loading` before the text is there, `offline` when edits wait for the link. */

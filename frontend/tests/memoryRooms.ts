@@ -4,6 +4,7 @@ import type { RoomJoined, RoomLink, Rooms, RoomUser } from '../src/types';
 export class MemoryRooms implements Rooms {
   readonly users: RoomUser[] = [];
   readonly requests: { event: string; payload: object }[] = [];
+  readonly userId = 'me';
   released = 0;
 
   hold(roomId: string, user: RoomUser): RoomLink {

@@ -88,6 +88,7 @@ export class MemoryServer {
 /** One client's way to the server and back: what is said arrives when the test says so. */
 export class MemoryLink implements RoomLink, Rooms {
   readonly roomId = ROOM;
+  readonly userId: string;
   private user: RoomUser | null = null;
   private up: (() => void)[] = [];
   private down: (() => void)[] = [];
@@ -102,7 +103,9 @@ export class MemoryLink implements RoomLink, Rooms {
   constructor(
     private readonly server: MemoryServer,
     readonly clientId: string,
-  ) {}
+  ) {
+    this.userId = clientId;
+  }
 
   get isLinked(): boolean {
     return this.isIn;

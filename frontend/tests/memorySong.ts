@@ -11,6 +11,7 @@ import type {
 
 const EMPTY: SongSnapshot = {
   roomId: 'song',
+  userId: 'me',
   wasJoined: true,
   state: 'live',
   text: '',

@@ -46,6 +46,11 @@ export class MemoryStore {
   readonly items = new Map<string, string>();
   private loads = 0;
 
+  /** How many songs are kept. */
+  get copies(): number {
+    return [...this.items.keys()].filter((key) => key.startsWith('chordme.song.')).length;
+  }
+
   /** As the page has it that is loaded now; what the page before it does is done to nothing. */
   load(): SessionStore {
     this.loads += 1;

@@ -8,16 +8,9 @@ import {
   useSyncExternalStore,
 } from 'react';
 import type { SentOperation } from '../services/flatOperations';
-import type { RoomInfo, WebSocketMessage } from '../services/webSocketService';
-import type {
-  CursorPosition,
-  Participant,
-  Permission,
-  RemoteCursor,
-  RoomMessage,
-  Token,
-  Unsubscribe,
-} from '../types';
+import { roomInfo as describeRoom } from '../services/roomInfo';
+import type { WebSocketMessage } from '../services/webSocketService';
+import type { CursorPosition, RemoteCursor, RoomMessage, Token, Unsubscribe } from '../types';
 import { useWebSocketConnection } from './connection';
 import { useConnectionIndicator } from './indicator';
 import { NOTHING_DELIVERED, Operations } from './operations';
@@ -50,7 +43,7 @@ export function useWebSocketRoom(roomId?: string | null, { autoJoin = true } = {
   }, []);
   const sendMessage = useMemo(() => songActions(shared).sendMessage, [shared]);
   const roomInfo = useMemo(
-    () => (currentRoom === null ? null : infoOf(currentRoom, participants, permission)),
+    () => (currentRoom === null ? null : describeRoom(currentRoom, participants, permission)),
     [currentRoom, participants, permission],
   );
   const told = useMemo(() => messages.map(messageOf), [messages]);
@@ -69,22 +62,6 @@ export function useWebSocketRoom(roomId?: string | null, { autoJoin = true } = {
     sendMessage,
     joinRoom,
     leaveRoom,
-  };
-}
-
-function infoOf(
-  id: string,
-  participants: readonly Participant[],
-  permission: Permission | null,
-): RoomInfo {
-  return {
-    id,
-    participantCount: participants.length,
-    participants: participants.map(({ user_id, name }) => ({
-      id: user_id,
-      ...(name !== undefined && { name }),
-    })),
-    permission,
   };
 }
 

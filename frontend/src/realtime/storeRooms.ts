@@ -50,6 +50,10 @@ export class StoreRooms implements Rooms {
     private readonly isPresent = true,
   ) {}
 
+  get userId(): UserId {
+    return this.self.userId;
+  }
+
   hold(roomId: string, user: RoomUser): RoomLink {
     return new StoreRoom(roomId, this.store, this.self, user, this.isPresent);
   }

@@ -8,13 +8,13 @@
  * - After the daemon's own DISCONNECT ("do not come back") only the page begins again.
  */
 
-import { RealtimeError, type RoomEventName, type Token } from '../types';
+import { RealtimeError, type RoomEventName, type Token, type UserId } from '../types';
 import { Backoff } from './backoff';
 import { Latency } from './latency';
-import { connectionLost, Link, type LinkEnd } from './link';
+import { connectionLost, errorOf, Link, type LinkEnd } from './link';
 import { whenPageReturns } from './page';
 import { Status } from './status';
-import { tokenOf } from './token';
+import { newlyNamed, tokenOf } from './token';
 import { authenticated, isRoomEvent, nonsense, refusal } from './wire';
 
 const ANSWER_TO_TOKEN_WITHIN_MS = 20_000;
@@ -24,6 +24,8 @@ const ASK_FOR_TOKEN_AGAIN_AFTER_MS = 10_000;
 
 export interface ConnectionUser {
   greeted(greeting: unknown): void;
+  /** Who is signed in is known: by the token, or by the daemon. */
+  identified(userId: UserId, isAnother: boolean): void;
   /** The daemon has taken the token, of a new link or again. */
   ready(): void;
   lost(error: RealtimeError): void;
@@ -39,6 +41,8 @@ export interface ConnectionOptions {
 
 export class Connection {
   readonly status = new Status();
+  /** Who signed in last. */
+  identity: UserId | null = null;
   private isWanted = false;
   private token: Token | null = null;
   /** The token that is on its way, or was taken. */
@@ -141,6 +145,7 @@ export class Connection {
     let clientId: string;
     try {
       token = this.token === null ? null : await tokenOf(this.token);
+      if (attempt === this.attempt) this.identify(newlyNamed(token, this.sent));
       clientId = await this.options.clientId();
     } catch (error) {
       if (attempt === this.attempt) this.again(errorOf(error));
@@ -270,8 +275,9 @@ export class Connection {
     // Whatever else it may be, later daemons know why.
   }
 
-  private wasTaken(link: Link, userId: string | number): void {
+  private wasTaken(link: Link, userId: UserId): void {
     clearTimeout(this.tokenTimer);
+    this.identify(userId);
     this.refused = null;
     this.isExpiring = false;
     this.readySince ??= performance.now();
@@ -295,12 +301,7 @@ export class Connection {
     if (code === 'unavailable' || code === 'internal' || code === 'rate_limited') {
       this.restart(link, error);
     } else if (code === 'forbidden' && this.isReady) {
-      // Another user than the one who is here: that takes a link of its own.
-      link.close();
-      this.link = null;
-      this.user.lost(error);
-      this.status.set({ ...DOWN, userId: null });
-      this.begin();
+      this.makeWay(link); // for another user than the one who is here
     } else {
       const isSecond = this.refused !== null;
       this.refused = this.sent;
@@ -345,6 +346,10 @@ export class Connection {
       this.user.failed(errorOf(error));
     }
     if (link !== this.link || !this.status.get().connected) return;
+    if (this.readySince !== null && newlyNamed(token, this.sent) !== null) {
+      this.makeWay(link);
+      return;
+    }
     if (this.isReady && token === this.sent && !this.isExpiring) return;
     if (token === null || token === this.refused || (this.isReady && token === this.sent)) {
       this.tokenTimer = setTimeout(() => void this.renew(link), ASK_FOR_TOKEN_AGAIN_AFTER_MS);
@@ -354,6 +359,22 @@ export class Connection {
     if (!this.isReady) this.status.set({ state: 'authenticating' });
     link.emit('authenticate', { token });
     this.awaitAnswerToToken(link);
+  }
+
+  /** Another user takes a link of its own. */
+  private makeWay(link: Link): void {
+    link.close();
+    this.link = null;
+    this.user.lost(connectionLost());
+    this.status.set({ ...DOWN, userId: null });
+    this.begin();
+  }
+
+  private identify(userId: UserId | null): void {
+    const isAnother = this.identity !== null;
+    if (userId === null || (isAnother && String(userId) === String(this.identity))) return;
+    this.identity = userId;
+    this.user.identified(userId, isAnother);
   }
 
   private awaitAnswerToToken(link: Link): void {
@@ -375,9 +396,3 @@ const DOWN = {
   latency: null,
   transport: null,
 } as const;
-
-function errorOf(error: unknown): RealtimeError {
-  if (error instanceof RealtimeError) return error;
-  const message = error instanceof Error ? error.message : 'It failed';
-  return new RealtimeError('unsupported', message);
-}

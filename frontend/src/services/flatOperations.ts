@@ -55,6 +55,8 @@ export class FlatOperations {
   private waiting: FlatOperation[] | null = [];
   private isSending = false;
   private told = 0;
+  /** Whose operations wait; null before it is known. */
+  private userId: string | null = null;
   private readonly unsubscribe: Unsubscribe[];
 
   constructor(
@@ -91,8 +93,13 @@ export class FlatOperations {
   }
 
   private begin(): void {
+    if (this.waiting === null) return;
+    const { userId, wasJoined } = this.song.getSnapshot();
+    // What somebody else has asked for is not done in this user's name.
+    if (this.userId !== null && userId !== this.userId) this.waiting = [];
+    this.userId = userId;
     // What a tab remembers is older than what they have loaded.
-    if (this.waiting === null || !this.song.getSnapshot().wasJoined) return;
+    if (!wasJoined) return;
     const { waiting } = this;
     this.waiting = null;
     for (const operation of waiting) this.edit(operation);

@@ -182,6 +182,13 @@ export function connectionLost(event?: string): RealtimeError {
   });
 }
 
+/** Why there is no link to be had at all. */
+export function errorOf(error: unknown): RealtimeError {
+  if (error instanceof RealtimeError) return error;
+  const message = error instanceof Error ? error.message : 'It failed';
+  return new RealtimeError('unsupported', message);
+}
+
 /** What the browser or the daemon had against a handshake. */
 function failureOf(error: unknown): RealtimeError {
   const { context, description, message } = fieldsOf(error);

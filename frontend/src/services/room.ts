@@ -102,6 +102,19 @@ export class Room {
     if (wasIn) this.user?.lost(error);
   }
 
+  /** Nothing that somebody else has done here, or was told, is this user's. */
+  identified(userId: UserId, isAnother: boolean): void {
+    if (isAnother) {
+      this.lose(null); // they join it in their own name
+      this.outbox.clear();
+      this.said.clear();
+      this.cursor = this.lastMessageId = this.permission = null;
+      this.participants = [];
+      this.participantCount = 0;
+    }
+    this.user?.identified(userId);
+  }
+
   /** Tell the daemon that it is not wanted any more. */
   leave(): void {
     clearTimeout(this.cursorTimer);

@@ -19,6 +19,10 @@ export class Said {
     this.texts.delete(payload);
   }
 
+  clear(): void {
+    this.texts.clear();
+  }
+
   /** Those messages that this tab has not said; `arrived` is told of the others. */
   without(
     messages: readonly RoomMessage[],

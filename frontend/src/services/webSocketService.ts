@@ -10,7 +10,6 @@ import {
   RealtimeError,
   type CursorMoved,
   type CursorPosition,
-  type Permission,
   type RoomEventName,
   type RoomEvents,
   type RoomLink,
@@ -29,16 +28,9 @@ import { FlatOperations, type CollaborationOperation, type SentOperation } from 
 import { Listeners } from './listeners';
 import { Pacer } from './pacing';
 import { Room, type PacedEvent } from './room';
+import { roomInfo, type RoomInfo } from './roomInfo';
 import type { ServiceStatus } from './status';
 import { isRoomId, nonsense, ratesOf, roomEvent } from './wire';
-
-export interface RoomInfo {
-  readonly id: string;
-  readonly participantCount: number;
-  readonly participants: readonly { readonly id: UserId; readonly name?: string }[];
-  /** What one may do there; null before it was joined. */
-  readonly permission: Permission | null;
-}
 
 export interface WebSocketMessage {
   readonly type: 'room_message';
@@ -98,6 +90,9 @@ export class WebSocketService implements Rooms {
         greeted: (greeting) => {
           this.keepTo(greeting);
         },
+        identified: (userId, isAnother) => {
+          for (const { room } of this.wanted.values()) room.identified(userId, isAnother);
+        },
         ready: () => {
           for (const { room } of this.wanted.values()) if (room.isOut) room.join();
         },
@@ -134,6 +129,10 @@ export class WebSocketService implements Rooms {
   /** The same object as long as nothing has changed. */
   getConnectionStatus(): ServiceStatus {
     return this.connection.status.get();
+  }
+
+  get userId(): UserId | null {
+    return this.connection.identity;
   }
 
   isReady(): boolean {
@@ -380,15 +379,7 @@ export class WebSocketService implements Rooms {
   }
 
   private tellRoom({ id, participantCount, participants, permission }: Room): void {
-    this.roomListeners.tell({
-      id,
-      participantCount,
-      participants: participants.map(({ user_id, name }) => ({
-        id: user_id,
-        ...(name !== undefined && { name }),
-      })),
-      permission,
-    });
+    this.roomListeners.tell(roomInfo(id, participants, permission, participantCount));
   }
 
   private fail(error: RealtimeError): void {

@@ -54,7 +54,8 @@ const isText: Check = (value) => typeof value === 'string';
 const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
 const isWhole: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isAnything: Check = (value) => value !== undefined;
-const isUserId: Check = (value) => isText(value) || Number.isSafeInteger(value);
+export const isUserId = (value: unknown): value is UserId =>
+  isText(value) || Number.isSafeInteger(value);
 export const isPermission: Check = (value) =>
   value === 'read' || value === 'edit' || value === 'admin';
 const isSaveState: Check = (value) =>
@@ -172,7 +173,7 @@ export function roomJoined(payload: unknown): RoomJoined | null {
 
 export function authenticated(payload: unknown): { userId: UserId } | null {
   const { user_id } = fieldsOf(payload);
-  return isUserId(user_id) ? { userId: user_id as UserId } : null;
+  return isUserId(user_id) ? { userId: user_id } : null;
 }
 
 /** The announced rates by their names; what is not there has none. */

@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Daemon, until } from '../daemon';
 import { Proxy } from '../proxy';
 import { watch, type Watcher } from '../watcher';
+import { Signer } from './signer';
 import { agreed, launch, Visitor, type Who } from './visitor';
 
 let browser: Browser;
@@ -163,6 +164,50 @@ test('who may only read sees everything and changes nothing', async () => {
   await ada.type('!');
   await eve.shows('[C]la la!');
   expect(await ada.text()).toBe('[C]la la!');
+});
+
+test('a token that expires is renewed: what is typed goes on, and nobody sees a leave', async () => {
+  const plain = await Daemon.start({ 'auth.leeway': 0 });
+  try {
+    const [short, long] = [new Signer(plain), new Signer(plain)];
+    short.lastsS = 4;
+    const bob = await come('bob', plain.url, {}, long.serve);
+    const ada = await come('ada', plain.url, {}, short.serve);
+    await ada.type('before ');
+    await bob.shows('before ');
+    const watcher = await watch(plain.url, plain.token('watcher'), roomId);
+    watchers.push(watcher);
+    const given = short.count;
+    short.lastsS = 3600;
+    await until(() => short.isExpired || short.count > given, 'the token expires');
+    await ada.type('after');
+    await ada.shows('before after');
+    await until(() => short.count > given, 'there is another');
+    await bob.shows('before after');
+    await agreed([ada, bob]);
+    expect(watcher.seen).toEqual([]);
+  } finally {
+    await plain.stop();
+  }
+});
+
+test('who signs in as somebody else finds nothing of theirs, and they find it again', async () => {
+  const [ada, bob] = [await come('ada', proxy.url), await come('bob')];
+  await ada.type('one ');
+  await agreed([ada, bob]);
+  proxy.isDown = true;
+  proxy.cut();
+  await ada.is('offline');
+  await ada.type("ada's");
+  await ada.shows("one ada's");
+  await ada.page.goto('about:blank');
+  proxy.isDown = false;
+  await ada.comeAs({ name: 'eve' }, proxy.url, roomId);
+  await ada.shows('one ');
+  await ada.type("eve's");
+  await bob.shows("one eve's");
+  await ada.comeAs({ name: 'ada' }, proxy.url, roomId);
+  expect(letters(await agreed([ada, bob]))).toBe(letters("one ada'seve's"));
 });
 
 test('five write one song at once', async () => {

@@ -52,23 +52,28 @@ export class Visitor {
     browser: Browser,
     url: string,
     roomId: string,
-    { name, permission = 'edit' }: Who,
+    who: Who,
     prepare: (context: BrowserContext) => Promise<unknown> = () => Promise.resolve(),
   ): Promise<Visitor> {
     const context = await browser.newContext();
     context.setDefaultTimeout(WITHIN_MS);
-    await context.addInitScript(
+    await prepare(context);
+    const visitor = new Visitor(context, await context.newPage());
+    await visitor.comeAs(who, url, roomId);
+    return visitor;
+  }
+
+  /** Come to a song in this tab, perhaps as somebody else than before. */
+  async comeAs({ name, permission = 'edit' }: Who, url: string, roomId: string): Promise<void> {
+    // The last of those that were added is the last that runs.
+    await this.context.addInitScript(
       (person) => {
         sessionStorage.setItem('chordme.demo.person', person);
       },
       JSON.stringify({ id: name, name, permission }),
     );
-    await prepare(context);
-    const page = await context.newPage();
-    await page.goto(`${url}/?song=${roomId}`);
-    const visitor = new Visitor(context, page);
-    await visitor.is('live');
-    return visitor;
+    await this.page.goto(`${url}/?song=${roomId}`);
+    await this.is('live');
   }
 
   /** What the editor shows. */

@@ -92,6 +92,18 @@ function answerWith(join: () => unknown): void {
   });
 }
 
+test('a daemon that takes one for another user is asked for the room in their name', async () => {
+  answerWith(() => JOINED);
+  const witness = new Witness();
+  page.service.connect('a token');
+  page.service.hold('song', witness);
+  await until(() => witness.names().includes('joined'));
+  sockets[0]?.emit('authenticated', { user_id: 'bob' });
+  await until(() => witness.names().filter((name) => name === 'joined').length === 2);
+  expect(witness.names()).toEqual(['identified', 'joined', 'lost', 'identified', 'joined']);
+  expect(page.service.userId).toBe('bob');
+});
+
 test('nonsense is dropped and told, and what makes sense after it is heard', async () => {
   answerWith(() => JOINED);
   const witness = new Witness();
@@ -102,9 +114,10 @@ test('nonsense is dropped and told, and what makes sense after it is heard', asy
   const told = witness.told.length;
   for (const event of EVENTS) {
     for (const nonsense of NONSENSE) {
-      // A room that one was put out of is not listened to any more.
-      if (event === 'room_left' && (nonsense as { room_id?: string } | null)?.room_id === 'song')
-        continue;
+      const { room_id, user_id } = (nonsense ?? {}) as { room_id?: unknown; user_id?: unknown };
+      // A room that one was put out of is not listened to any more; another user joins it anew.
+      if (event === 'room_left' && room_id === 'song') continue;
+      if (event === 'authenticated' && user_id === 1) continue;
       sockets[0]?.emit(event, nonsense, nonsense, 'and more');
     }
   }

@@ -3,15 +3,15 @@
 import { TabName } from '../../src/services/clientId';
 import { Backoff } from '../../src/services/backoff';
 import type { CollaborationOperation } from '../../src/services/flatOperations';
+import type { RoomInfo } from '../../src/services/roomInfo';
 import type { ServiceStatus } from '../../src/services/status';
 import {
   WebSocketService,
   type Cursor,
-  type RoomInfo,
   type WebSocketMessage,
 } from '../../src/services/webSocketService';
 import { sharedSong } from '../../src/roomSong';
-import type { RealtimeError, RoomUser } from '../../src/types';
+import type { RealtimeError, RoomUser, UserId } from '../../src/types';
 import { until } from '../daemon';
 
 export class Page {
@@ -74,6 +74,10 @@ export class Witness implements RoomUser {
 
   lost(error: RealtimeError | null): void {
     this.told.push(['lost', error?.code ?? null]);
+  }
+
+  identified(userId: UserId): void {
+    this.told.push(['identified', userId]);
   }
 
   event(name: string, payload: unknown): void {

@@ -18,7 +18,10 @@ test('a refused room is told with its code, and tried again with another token',
     details: { event: 'join_room', roomId: world.room },
   });
   expect(page.service.getCurrentRoom()).toBeNull();
-  expect(witness.told).toEqual([['lost', 'forbidden']]);
+  expect(witness.told).toEqual([
+    ['identified', 'ada'],
+    ['lost', 'forbidden'],
+  ]);
   page.service.authenticate(world.daemon.token('ada', { rooms: { [world.room]: 'read' } }));
   await until(() => witness.names().includes('joined'));
   expect(page.rooms.at(-1)?.permission).toBe('read');
@@ -58,7 +61,8 @@ test('who holds a room is told of each join, then of what happens, then of the l
   ada.service.connect(world.daemon.token('ada'));
   const link = ada.service.hold(world.room, witness);
   await until(() => witness.names().includes('joined'));
-  const [[, joined]] = witness.told as [[string, { document: unknown; last_seq: number }]];
+  const [[, user], [, joined]] = witness.told as [[string, string], [string, object]];
+  expect(user).toBe('ada');
   expect(joined).toMatchObject({ document: { text: '' }, last_seq: 0, revision: 0 });
   await link.request('collaboration_operation', {
     operation: { type: 'insert', position: 0, content: 'la' },

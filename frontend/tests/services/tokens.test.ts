@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { sharedSong } from '../../src/roomSong';
 import { until } from '../daemon';
 import { World } from './world';
 
@@ -72,6 +73,34 @@ test('a function that gives no token is asked again', async () => {
   const errors = page.statuses.map((status) => status.error?.message ?? '');
   expect(errors).toContain('There is no token to sign in with');
   expect(errors.join()).not.toContain('secret');
+});
+
+test.each([
+  ['a token', (token: string) => token],
+  ['a function', (token: string) => () => token],
+])('who signs in with %s does nothing in the name of who was there', async (_, given) => {
+  const [bob, page] = [await world.join('bob'), await world.join('ada', world.proxy.url)];
+  const { song, release } = sharedSong(page.service, world.room).hold();
+  const his = sharedSong(bob.service, world.room).hold();
+  await until(() => song.getSnapshot().state === 'live', 'ada has the song');
+  world.proxy.isDown = true;
+  world.proxy.cut();
+  await until(() => song.getSnapshot().state === 'offline', 'ada is offline');
+  song.edit(["ada's"]);
+  page.service.sendMessage("ada's");
+  page.service.authenticate(given(world.daemon.token('eve')));
+  world.proxy.isDown = false;
+  await until(() => bob.present(world.room)?.includes('eve'), 'eve is in');
+  await until(() => song.getSnapshot().state === 'live', 'eve has the song');
+  expect(song.getSnapshot()).toMatchObject({ text: '', unsent: 0, userId: 'eve' });
+  song.edit(["eve's"]);
+  page.service.sendMessage("eve's");
+  await until(() => his.song.getSnapshot().text === "eve's" && bob.said().length > 0);
+  page.service.authenticate(given(world.daemon.token('ada')));
+  await until(() => his.song.getSnapshot().text.includes("ada's"), 'ada has sent hers');
+  expect(bob.messages.map(({ userId, data }) => [userId, data])).toEqual([['eve', "eve's"]]);
+  release();
+  his.release();
 });
 
 test('another user signs in on the same page', async () => {

@@ -29,6 +29,7 @@ export interface Request {
 export class HeldRoom implements Rooms, RoomLink {
   readonly roomId = 'song';
   clientId = 'me';
+  userId: string | null = 'me';
   readonly requests: Request[] = [];
   readonly cursors: { position: CursorPosition; revision: number | undefined }[] = [];
   rejoins = 0;

@@ -42,7 +42,7 @@ test('what was typed last is kept when the page is left', () => {
   song.edit(['x']);
   song.edit(['y']);
   window.dispatchEvent(new Event('pagehide'));
-  const copy = JSON.parse(items.get('chordme.song.song') ?? '') as object;
+  const copy = JSON.parse(items.get('chordme.song.song.me') ?? '') as object;
   expect(copy).toMatchObject({ synced: 'la', out: ['x'], waiting: ['y'] });
 });
 
@@ -53,5 +53,16 @@ test('who leaves a page that cannot keep what is unsent is asked if they mean it
   full.isFull = true;
   expect(isAskedAtLeaving()).toBe(true);
   song.close();
+  expect(isAskedAtLeaving()).toBe(false);
+});
+
+test('what somebody else has left unsent, and could not be kept, is asked about, too', () => {
+  song.edit(['x']);
+  full.isFull = true;
+  room.user.identified('bob');
+  full.isFull = false;
+  room.joinText('la');
+  expect(isAskedAtLeaving()).toBe(true);
+  room.user.identified('me');
   expect(isAskedAtLeaving()).toBe(false);
 });
