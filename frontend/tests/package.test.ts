@@ -1,6 +1,6 @@
 /** The package as npm packs it: what a fresh project, and Node, make of it. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -32,6 +32,28 @@ Object.assign(window, {
 });
 `;
 
+/** What an example takes for granted of the application that it is pasted into. */
+const APPLICATION = `
+import type { CollaborationOperation, FirestoreOptions, Operation, Token } from 'chordme-realtime';
+import type { ReactElement } from 'react';
+declare global {
+  const songId: string;
+  const token: string;
+  const song: import('chordme-realtime').Song;
+  const firebaseConfig: NonNullable<FirestoreOptions['config']>;
+  function freshToken(): Promise<string>;
+  function show(text: string, operation: Operation, origin: string): void;
+  function applyOperation(operation: CollaborationOperation): void;
+  function OwnEditor(props: {
+    onInsert: (position: number, content: string) => void;
+  }): ReactElement;
+}
+`;
+const COMPILER = {
+  ...{ target: 'ES2020', module: 'ESNext', moduleResolution: 'bundler', jsx: 'react-jsx' },
+  ...{ strict: true, noEmit: true, types: [], lib: ['ES2022', 'DOM'], skipLibCheck: true },
+};
+
 let project = '';
 
 beforeAll(() => {
@@ -59,7 +81,14 @@ beforeAll(() => {
   cpSync(join(project, 'node_modules/package'), join(project, 'node_modules/chordme-realtime'), {
     recursive: true,
   });
-  for (const name of ['socket.io-client', 'react', 'react-dom', '@codemirror', '@lezer']) {
+  for (const name of [
+    'socket.io-client',
+    'react',
+    'react-dom',
+    '@types',
+    '@codemirror',
+    '@lezer',
+  ]) {
     symlinkSync(join(ROOT, 'node_modules', name), join(project, 'node_modules', name));
   }
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
@@ -108,6 +137,24 @@ test('its types are there', () => {
     'utf8',
   );
   expect(types).toContain('./services/webSocketService.js');
+});
+
+test('the examples of its README are right as they are pasted', () => {
+  const readme = readFileSync(join(project, 'node_modules/chordme-realtime/README.md'), 'utf8');
+  const examples = Array.from(readme.matchAll(/^```(tsx?)\n(.*?)^```$/gms));
+  expect(examples.length).toBeGreaterThanOrEqual(7);
+  const folder = join(project, 'examples');
+  mkdirSync(folder);
+  for (const [index, [, kind, code]] of examples.entries()) {
+    writeFileSync(join(folder, `example-${index + 1}.${kind}`), code ?? '');
+  }
+  writeFileSync(join(folder, 'application.d.ts'), APPLICATION);
+  writeFileSync(join(folder, 'styles.d.ts'), "declare module '*.css';");
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: COMPILER }));
+  const { status, stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], {
+    encoding: 'utf8',
+  });
+  expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
 });
 
 test('the service is small, besides socket.io-client', async () => {
