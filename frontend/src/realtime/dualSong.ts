@@ -35,6 +35,8 @@ export class DualSong implements Song {
   /** The daemon's text, and what was edited here since then. */
   private base = '';
   private own: Operation = [];
+  /** Whose that is. */
+  private userId: string | null = null;
   private readonly listeners = new Listeners<[]>();
   private readonly changes = new Listeners<[TextChange]>();
   private readonly conflicts = new Listeners<[{ kept: string; dropped: string }]>();
@@ -46,7 +48,7 @@ export class DualSong implements Song {
     const { song, release } = sharedSong(settings.service, roomId).hold();
     this.daemonSong = song;
     this.release = release;
-    this.base = song.getSnapshot().text;
+    ({ text: this.base, userId: this.userId } = song.getSnapshot());
     this.follow(song, () => !this.isAway);
     song.onChange((change) => {
       this.track(change);
@@ -129,7 +131,12 @@ export class DualSong implements Song {
 
   /** Know apart what the daemon has and what only this client has. */
   private track({ operation, origin }: TextChange): void {
-    if (origin === 'remote' || origin === 'reset') {
+    const { text, userId } = this.daemonSong.getSnapshot();
+    if (userId !== this.userId) {
+      this.userId = userId;
+      this.base = text;
+      this.own = [];
+    } else if (origin === 'remote' || origin === 'reset') {
       const foreign = transform(operation, invert(this.own, this.base), false);
       this.own = transform(this.own, foreign, true);
       this.base = apply(this.base, foreign);
