@@ -161,6 +161,7 @@ def _started(
         log = folder / f"{number}.log"
         server = servers.start(CHORDME, number, secret, PING_MS, log, *settings)
         stack.callback(server.stop)
+        server.settle()  # as long as Redis does not know it, it refuses whoever joins a room
         yield server
 
 
