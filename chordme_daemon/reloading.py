@@ -8,28 +8,7 @@ import attrs
 from chordme_daemon.settings import Config
 from chordme_daemon.sources import SECTIONS, SETTINGS
 
-LIVE: Final = frozenset(
-    {
-        "server.origins",
-        "server.max_connections",
-        "server.drain_within",
-        "auth.secret",
-        "auth.secret_file",
-        "auth.previous_secret",
-        "auth.previous_until",
-        "auth.key_files",
-        "auth.algorithms",
-        "auth.user_claim",
-        "auth.issuer",
-        "auth.audience",
-        "auth.leeway",
-        "auth.default_permission",
-        "auth.authenticate_within",
-        "proxy.trusted",
-        *(name for name in SETTINGS if name.startswith(("limits.", "admin.key", "log."))),
-    }
-)
-# With keys that are published, these are as they were: the two never go together.
+# With keys that are published at a URL, these are as they were: the two never go together.
 KEYS: Final = frozenset(
     {
         "auth.secret",
@@ -38,6 +17,22 @@ KEYS: Final = frozenset(
         "auth.previous_until",
         "auth.key_files",
         "auth.algorithms",
+    }
+)
+LIVE: Final = frozenset(
+    {
+        *KEYS,
+        "server.origins",
+        "server.max_connections",
+        "server.drain_within",
+        "auth.user_claim",
+        "auth.issuer",
+        "auth.audience",
+        "auth.leeway",
+        "auth.default_permission",
+        "auth.authenticate_within",
+        "proxy.trusted",
+        *(name for name in SETTINGS if name.startswith(("limits.", "admin.key", "log."))),
     }
 )
 # What is said of changes that were made, and of those that cannot be.
