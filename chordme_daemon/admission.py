@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -9,7 +10,6 @@ from twisted.internet.defer import Deferred
 from chordme_daemon.app.allowance import Allowance
 from chordme_daemon.app.limits import address_key
 from chordme_daemon.engineio.server import Receive, Socket
-from chordme_daemon.engineio.session import Closed, Event
 
 # So long somebody is told to wait whose address has as many connections as it may.
 FULL_S: Final = 10.0
@@ -45,13 +45,8 @@ class Admission:
         receive = self._accept(socket)
         key = address_key(socket.address)
         self._open[key] += 1
-
-        def counted(event: Event) -> None:
-            if isinstance(event, Closed):
-                self._leave(key)
-            receive(event)
-
-        return counted
+        socket.at_end = partial(self._leave, key)
+        return receive
 
     def _leave(self, key: str) -> None:
         self._open[key] -= 1

@@ -31,7 +31,6 @@ from chordme_daemon.engineio.session import (
     Closed,
     Event,
     Heartbeat,
-    Message,
     Session,
 )
 
@@ -66,6 +65,7 @@ class Socket:
         "_server",
         "_session",
         "address",
+        "at_end",
         "candidate",
         "scheduled",
         "transport",
@@ -79,6 +79,8 @@ class Socket:
         self._receive: Receive = _ignore
         self.scheduled = False  # to be flushed when this turn is over
         self.transport = transport
+        # Called when it is over, by whom it has to be counted.
+        self.at_end: Callable[[], None] | None = None
         # The client's address, as far as trusted proxies tell it.
         self.address = address
         # The WebSocket that wants to take over from polling, while there is one.
@@ -140,7 +142,7 @@ class Socket:
     def receive_text(self, text: str) -> None:
         """Take one text frame from a WebSocket."""
         if text[:1] == "4" and not self._session.closed:  # nearly always
-            self._deliver(Message(text[1:]))
+            self._deliver(text[1:])
             return
         try:
             packet = decode(text)
@@ -214,6 +216,8 @@ class Socket:
 
     def _finish(self, reason: str) -> None:
         self._server.forget(self)
+        if self.at_end is not None:
+            self.at_end()
         candidate, self.candidate = self.candidate, None
         if candidate is not None:
             candidate.close()

@@ -20,7 +20,6 @@ from enum import Enum, auto
 import attrs
 
 from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
-from chordme_daemon.passing import passing
 
 PING = encode(Packet(PacketType.PING))
 PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
@@ -42,13 +41,6 @@ class Heartbeat:
     timeout_s: float = 60.0
 
 
-@passing
-class Message:
-    """The client sent a message: text, or bytes."""
-
-    data: str | bytes
-
-
 @attrs.frozen
 class Upgraded:
     """The client moved from polling to WebSocket."""
@@ -68,7 +60,8 @@ class Closed:
     reason: str
 
 
-Event = Message | Upgraded | Answered | Closed
+# A message of the client is what it said: text, or bytes.
+Event = str | bytes | Upgraded | Answered | Closed
 
 
 class Probe(Enum):
@@ -138,7 +131,7 @@ class Session:
             return None
         match packet.type:
             case PacketType.MESSAGE:
-                return Message(packet.data)
+                return packet.data
             case PacketType.PONG if self._pings is not None:
                 self._expect_ping(now)
                 return self._answered(self._pings)

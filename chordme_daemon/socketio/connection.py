@@ -227,10 +227,14 @@ class Connection:
         data = packet.data
         assert isinstance(data, list)  # noqa: S101 - of these types it is
         if packet.type is EVENT:
-            reply = None if packet.id is None else self._replier(packet.id)
-            self.tell(Called(data[0], data[1:], reply, size_bytes))
+            self.hear(data, packet.id, size_bytes)
         elif self.acks is not None and packet.id in self.acks:
             self.acks.pop(packet.id)(*data)
+
+    def hear(self, event: list[object], number: int | None, size_bytes: int) -> None:
+        """Take an event: its name, and its arguments; with a number it wants to be answered."""
+        reply = None if number is None else self._replier(number)
+        self.tell(Called(event[0], event[1:], reply, size_bytes))
 
     def begin(self, link: Carrier | None = None, missed: Sequence[Encoded] = ()) -> None:
         """Answer CONNECT; go on over another link, if one is given, with what was missed first."""

@@ -18,6 +18,9 @@ MAX_DEPTH: Final = 32
 MAX_ATTACHMENTS: Final = 10
 MAX_NAMESPACE: Final = 64
 MAX_SAFE_INTEGER: Final = 2**53 - 1
+# How an event begins that is for the main namespace, and wants no answer; `load_event` reads what
+# follows the digit.
+SHORT: Final = '2["'
 
 # What a client library calls its own; an event of such a name would be taken for one of those.
 RESERVED_EVENTS: Final = frozenset(
@@ -53,7 +56,7 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = TYPES
 
 
 class Packet(NamedTuple):
-    """One packet, with its attachments in place. A tuple, because it is made for each event.
+    """One packet, with its attachments in place.
 
     `data` is the arguments of an event (its name first) or of an acknowledgement, and the payload,
     an object or None, of everything else. `id` asks for an acknowledgement, or is what one answers.
@@ -121,8 +124,6 @@ class Decoder:
         if isinstance(data, str):
             if self._packet is not None:
                 raise PacketError("text while attachments are awaited")
-            if data.startswith('2["'):  # nearly always: for the main namespace, no answer wanted
-                return Packet(EVENT, "/", _event(load_json(data[1:])))
             packet, wanted = _decode_text(data, self._awaited)
             if not wanted:
                 return packet
@@ -173,7 +174,7 @@ def _kind(digit: int, attachments: str | None) -> tuple[PacketType, int]:
 
 def _checked(kind: PacketType, payload: object) -> list[object] | dict[str, object] | None:
     if kind is EVENT:
-        return _event(payload)
+        return _checked_event(payload)
     if kind is ACK and isinstance(payload, list):
         return payload
     if kind is CONNECT and (payload is None or isinstance(payload, dict)):
@@ -183,7 +184,12 @@ def _checked(kind: PacketType, payload: object) -> list[object] | dict[str, obje
     raise PacketError("payload does not fit the packet type")
 
 
-def _event(payload: object) -> list[object]:
+def load_event(text: str) -> list[object]:
+    """The name and the arguments of an event, of their JSON; raises `PacketError`."""
+    return _checked_event(load_json(text))
+
+
+def _checked_event(payload: object) -> list[object]:
     if not isinstance(payload, list) or not payload:
         raise PacketError("an event is a list with its name in front")
     name = payload[0]

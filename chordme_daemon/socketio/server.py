@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Socket
-from chordme_daemon.engineio.session import Closed, Event, Message
+from chordme_daemon.engineio.session import Closed, Event
 from chordme_daemon.socketio.connection import (
     Called,
     Connection,
@@ -35,10 +35,12 @@ from chordme_daemon.socketio.packet import (
     CONNECT_ERROR,
     DISCONNECT,
     EVENT,
+    SHORT,
     Decoder,
     Packet,
     PacketError,
     encode_messages,
+    load_event,
 )
 from chordme_daemon.socketio.recovery import Lost, Recovery
 
@@ -88,22 +90,23 @@ class Link:
 
     def receive(self, event: Event) -> None:
         """Take what the socket has to tell."""
-        if isinstance(event, Message):
-            data, pace = event.data, self._pace
-            if isinstance(data, bytes) or data.isascii():
-                size_bytes = len(data)
-            else:
-                size_bytes = len(data.encode())
-            try:
-                if pace.credit > 0 or pace.renewed():
-                    pace.credit -= cost(size_bytes)
-                    self._take(data, size_bytes)
-                elif not pace.wait(partial(self._take, data, size_bytes), size_bytes, self._serve):
-                    self.socket.close()
-            except PacketError:
-                self.socket.close()
+        if isinstance(event, str):
+            self._receive(event, len(event) if event.isascii() else len(event.encode()))
+        elif isinstance(event, bytes):
+            self._receive(event, len(event))
         elif isinstance(event, Closed):
             self._end(event.reason)
+
+    def _receive(self, data: str | bytes, size_bytes: int) -> None:
+        pace = self._pace
+        try:
+            if pace.credit > 0 or pace.renewed():
+                pace.credit -= cost(size_bytes)
+                self._take(data, size_bytes)
+            elif not pace.wait(partial(self._take, data, size_bytes), size_bytes, self._serve):
+                self.socket.close()
+        except PacketError:
+            self.socket.close()
 
     def in_turn(self, call: Callable[[], None]) -> None:
         """Call when all that came before has been taken: now, if nothing waits."""
@@ -133,6 +136,9 @@ class Link:
             self.socket.close()
 
     def _take(self, data: str | bytes, size_bytes: int) -> None:
+        if isinstance(data, str) and data.startswith(SHORT) and self._decoder.waiting is None:
+            self._joined("/").hear(load_event(data[1:]), None, size_bytes)  # nearly always
+            return
         packet = self._decoder.feed(data)
         self._size_bytes += size_bytes
         if packet is None:
@@ -144,9 +150,7 @@ class Link:
         if packet.type is CONNECT:
             self._connect(packet)
             return
-        connection = self.connections.get(packet.namespace)
-        if connection is None:
-            raise PacketError("a packet for a namespace that was not joined")
+        connection = self._joined(packet.namespace)
         if packet.type is DISCONNECT:
             del self.connections[packet.namespace]
             self._await_connect()
@@ -154,11 +158,16 @@ class Link:
         else:
             connection.receive(packet, size_bytes)
 
+    def _joined(self, namespace: str) -> Connection:
+        connection = self.connections.get(namespace)
+        if connection is None:
+            raise PacketError("a packet for a namespace that was not joined")
+        return connection
+
     def _await_attachments(self) -> None:
         packet = self._decoder.waiting
-        # Nothing is kept for those who have not connected.
-        if packet is None or packet.namespace not in self.connections:
-            raise PacketError("a packet for a namespace that was not joined")
+        if packet is not None:
+            self._joined(packet.namespace)  # nothing is kept for those who have not
         self.server.assembling.setdefault(self, self.server.clock.seconds() + ATTACHMENTS_WITHIN_S)
 
     def _await_connect(self) -> None:

@@ -19,7 +19,7 @@ from chordme_daemon.engineio.door import Door
 from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.engineio.server import Receive, Server, Settings, Socket
-from chordme_daemon.engineio.session import Event, Heartbeat, Message
+from chordme_daemon.engineio.session import Event, Heartbeat
 from chordme_daemon.engineio.websocket import WebSocketTransport
 from chordme_daemon.httpchannel import BoundedSite
 from tests.engineio.frames import frames
@@ -301,7 +301,7 @@ class House:
 
     def messages(self, sid: str) -> list[str | bytes]:
         """The messages that the application heard from a session."""
-        return [event.data for event in self.events[sid] if isinstance(event, Message)]
+        return [event for event in self.events[sid] if isinstance(event, str | bytes)]
 
     def tick(self, seconds: float) -> None:
         """Let time pass, and have everything done that is due."""

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from chordme_daemon.engineio.door import Door
 from chordme_daemon.engineio.server import LINGER_S, Receive, Socket
-from chordme_daemon.engineio.session import Answered, Closed, Message
+from chordme_daemon.engineio.session import Answered, Closed
 from tests.engineio.conftest import OPENING, House, build_house
 from tests.engineio.frames import CLOSE, TEXT, frame, frames, text
 
@@ -230,7 +230,7 @@ def test_a_barrier_is_answered_in_its_order_among_the_packets_of_a_post(house: H
         house.server.sockets[sid].barrier(partial(events.append, Answered(mark)))
     assert house.poll(sid).answer().body == b"2\x1e2"
     house.post(sid, b"4a\x1e3\x1e4b\x1e3\x1e3\x1e4c")
-    a, b, c = Message("a"), Message("b"), Message("c")
+    a, b, c = "a", "b", "c"
     assert events == [a, Answered("one"), b, Answered("two"), c]
 
 

@@ -1,5 +1,7 @@
 """How sockets end: once, with a goodbye, and with last words for who polls."""
 
+from functools import partial
+
 import attrs
 import pytest
 from twisted.internet.task import Clock
@@ -13,13 +15,18 @@ from tests.engineio.memory import Application, Memory, message, opened
 
 def test_the_end_is_told_once_however_it_comes(server: Server, application: Application) -> None:
     socket, _ = opened(server)
+    counted: list[str] = []
+    socket.at_end = partial(counted.append, "over")
+    socket.receive_text("4")
+    assert counted == []
     socket.lost("transport close")
     socket.close()
     socket.lost("transport error")
     socket.receive_text("4a")
     socket.receive_text("")
     socket.send(message("a"))
-    assert application.events == [Closed("transport close")]
+    assert application.events == ["", Closed("transport close")]
+    assert counted == ["over"]
 
 
 def test_what_was_queued_is_the_last_that_a_closed_client_hears(

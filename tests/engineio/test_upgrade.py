@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chordme_daemon.engineio.packet import PacketType, decode_payload
-from chordme_daemon.engineio.session import Message, Upgraded
+from chordme_daemon.engineio.session import Upgraded
 from tests.engineio.conftest import OPENING, Client, House, build_house
 from tests.engineio.frames import BINARY, CLOSE, PING, PONG, TEXT, code_of, frame, frames, text
 
@@ -106,7 +106,7 @@ def test_e34_the_steps_of_an_upgrade(house: House) -> None:
     client.send(text("5"))
     assert house.events[sid] == [Upgraded()]
     client.send(text("5") + text("5") + text("4hello"))
-    assert house.events[sid] == [Upgraded(), Message("hello")]
+    assert house.events[sid] == [Upgraded(), "hello"]
     house.tick(5)
     assert taken(client) == [], "nothing follows `5`, no noop either"
 
