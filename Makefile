@@ -60,7 +60,7 @@ space := $(empty) $(empty)
 comma := ,
 PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 	engineio/packet.py engineio/session.py socketio/packet.py socketio/recovery.py \
-	app/events.py app/auth.py app/limits.py app/measures.py app/rulings.py app/keyring.py \
+	app/events.py app/parsing.py app/auth.py app/limits.py app/budgets.py app/measures.py app/rulings.py app/keyring.py \
 	app/document.py app/shadow.py app/chordpro.py app/merging.py backend/bodies.py backend/notices.py histogram.py ot.py))
 
 # What the journeys need from Debian, where it is missing and may be installed; the tests that

@@ -84,10 +84,12 @@ The house, and which way its imports point (down; never up, never round)::
         keyring.py        the keys that tokens are signed with                          (pure)
         rulings.py        what an operator has decided of users, tokens and rooms       (pure)
         limits.py         how much a client may ask for                                 (pure)
+        budgets.py        what is left of that                                          (pure)
         allowance.py      the same, of this daemon or of all together
         payloads.py       what is told
         measures.py       how many requests, how refused, how long they took          (pure)
         answer.py         the shape of an answer
+        parsing.py        what is asked, read from what clients send                    (pure)
         events.py         the vocabulary of what may be asked, and how it is refused    (pure)
     backend/              ChordMe's backend over HTTP
         client.py         its calls: rights, texts in and out

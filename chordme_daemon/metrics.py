@@ -24,8 +24,9 @@ from twisted.web.server import Request
 
 import twisted
 from chordme_daemon import __version__, process
-from chordme_daemon.app.events import NAMES, Code
+from chordme_daemon.app.events import Code
 from chordme_daemon.app.measures import OTHER, TIMED
+from chordme_daemon.app.parsing import NAMES
 from chordme_daemon.app.payloads import EVENTS
 from chordme_daemon.engineio.session import CONFLATE_FROM_BYTES
 from chordme_daemon.floors import Floors

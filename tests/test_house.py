@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 import chordme_daemon
-from chordme_daemon.app.events import NAMES, Code
+from chordme_daemon.app.events import Code
+from chordme_daemon.app.parsing import NAMES
 from chordme_daemon.app.payloads import EVENTS
 from chordme_daemon.sources import SETTINGS
 

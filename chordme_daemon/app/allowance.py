@@ -13,8 +13,9 @@ import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
+from chordme_daemon.app.budgets import Budget
 from chordme_daemon.app.events import Code, Refused
-from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.interface import ClusterUnavailable
 
 # Takes from a bucket of all: its name, the rate's count and seconds, how many to give back, how

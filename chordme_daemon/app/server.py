@@ -18,11 +18,13 @@ from chordme_daemon.app import events, payloads
 from chordme_daemon.app.access import Access
 from chordme_daemon.app.answer import Answer
 from chordme_daemon.app.answers import Answers
+from chordme_daemon.app.budgets import Budget
 from chordme_daemon.app.clients import Client
 from chordme_daemon.app.document import OutOfStep
 from chordme_daemon.app.events import Code, Fields, Refused
-from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.app.measures import OTHER, TIMED, Measures
+from chordme_daemon.app.parsing import NAMES, parse
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.security import SecurityLog
 from chordme_daemon.socketio.recovery import RECOVERABLE
@@ -139,7 +141,7 @@ class App:
         request = None
         self._note(called)
         try:
-            request = events.parse(called.event, called.args)
+            request = parse(called.event, called.args)
             answer = self._answers.serve(client, request, called.size_bytes)
         except Exception:
             self._fail(client, called, request, Failure())
@@ -151,7 +153,7 @@ class App:
 
     def _note(self, called: Called) -> None:
         event = called.event
-        self.measures.asked[str(event) if event in events.NAMES else OTHER] += 1
+        self.measures.asked[str(event) if event in NAMES else OTHER] += 1
         if event in TIMED:
             called.began_s = self.clock.seconds()
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chordme_daemon.app.events import Code, MoveCursor, Refused, Request, SubmitOperation, parse
+from chordme_daemon.app.events import Code, MoveCursor, Refused, Request, SubmitOperation
+from chordme_daemon.app.parsing import parse
 
 INSERT = {"type": "insert", "position": 3, "content": "[G]"}
 DELETE = {"type": "delete", "position": 3, "length": 2}

@@ -8,8 +8,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordme_daemon.app.allowance import Allowance
+from chordme_daemon.app.budgets import Budget
 from chordme_daemon.app.events import Refused
-from chordme_daemon.app.limits import Budget, Rate
+from chordme_daemon.app.limits import Rate
 from chordme_daemon.cluster.interface import ClusterUnavailable
 
 A_MINUTES_WORTH = Rate(60, 60.0)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chordme_daemon import ot
-from chordme_daemon.app import events
 from chordme_daemon.app.events import (
     Authenticate,
     BroadcastMessage,
@@ -21,8 +20,8 @@ from chordme_daemon.app.events import (
     Permission,
     Ping,
     Refused,
-    parse,
 )
+from chordme_daemon.app.parsing import NAMES, parse
 from tests.app.asking import (
     GUITAR,
     IN_A_ROOM,
@@ -279,7 +278,7 @@ parts = st.fixed_dictionaries(
 
 
 @given(
-    st.sampled_from(sorted(events._PARSERS)) | st.text(max_size=9),
+    st.sampled_from(sorted(NAMES)) | st.text(max_size=9),
     st.lists(values, max_size=2),
 )
 def test_garbage_makes_a_request_or_is_refused(event: str, args: list[object]) -> None:

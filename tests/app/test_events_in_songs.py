@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from chordme_daemon import ot
-from chordme_daemon.app.events import Code, JoinRoom, MoveCursor, SubmitOperation, parse
+from chordme_daemon.app.events import Code, JoinRoom, MoveCursor, SubmitOperation
+from chordme_daemon.app.parsing import parse
 from tests.app.asking import (
     DELETE,
     GUITAR,

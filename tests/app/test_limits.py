@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chordme_daemon.app.limits import Budget, Rate, address_key
+from chordme_daemon.app.budgets import Budget
+from chordme_daemon.app.limits import Rate, address_key
 
 A_MINUTES_WORTH = Rate(60, 60.0)
 

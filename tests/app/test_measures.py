@@ -2,8 +2,8 @@
 
 import pytest
 
-from chordme_daemon.app.events import NAMES
 from chordme_daemon.app.measures import OTHER, SLOT_S, SLOTS, Durations
+from chordme_daemon.app.parsing import NAMES
 from tests.app.conftest import House
 
 SONG = {"room_id": "song"}
