@@ -59,7 +59,7 @@ empty :=
 space := $(empty) $(empty)
 comma := ,
 PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
-	engineio/packet.py engineio/session.py socketio/packet.py socketio/recovery.py \
+	engineio/packet.py engineio/encoded.py engineio/session.py socketio/packet.py socketio/recovery.py \
 	app/events.py app/parsing.py app/auth.py app/limits.py app/budgets.py app/measures.py app/rulings.py app/keyring.py \
 	app/document.py app/shadow.py app/chordpro.py app/merging.py backend/bodies.py backend/notices.py histogram.py ot.py))
 

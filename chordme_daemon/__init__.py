@@ -118,6 +118,7 @@ The house, and which way its imports point (down; never up, never round)::
     socketio/             named events and acknowledgements
         server.py         links, each with a connection for each namespace; join, recover
         connection.py     one client in one namespace: emit, call, reply, disconnect
+        events.py         what an application is told of a connection
         pace.py           how fast the packets of one link are taken up
         recovery.py       what a lost connection missed, for when it comes back         (pure)
         packet.py         Socket.IO v5 packets                                          (pure)
@@ -133,7 +134,10 @@ The house, and which way its imports point (down; never up, never round)::
         interface.py      what sockets and transports know of each other
         frame.py          small masked text frames: their payload, and what may become one
         session.py        one client as a state machine: packets and instants in, events out (pure)
+        events.py         what it tells of its client
+        settings.py       what this floor may be told
         packet.py         Engine.IO v4 packets and payloads                             (pure)
+        encoded.py        packets as bytes, made once for all who are sent them         (pure)
     ot.py                 operational transform of text                                 (pure)
     histogram.py          how often something was how large                             (pure)
     listening.py          the ports

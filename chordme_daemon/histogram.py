@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 # Bounds for what takes up to some seconds.
-SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SECONDS: Final[Sequence[float]] = (
+    *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02),
+    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+)
 
 
 class Histogram:

@@ -9,8 +9,7 @@ from chordme_daemon.app.auth import Verifier
 from chordme_daemon.app.keyring import Key, secret_key
 from chordme_daemon.app.limits import Limits
 from chordme_daemon.app.rooms import Capacity
-from chordme_daemon.engineio.server import Settings
-from chordme_daemon.engineio.session import Heartbeat
+from chordme_daemon.engineio.settings import Heartbeat, Settings
 from chordme_daemon.settings import Auth, Config
 
 

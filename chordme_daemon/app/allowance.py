@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -28,12 +27,14 @@ KEEP_S: Final = 1.0
 PART: Final = 0.1
 
 
-@attrs.define
 class _Store:
     """What was taken of one bucket beforehand, and until when it is kept."""
 
-    left: int
-    until: float
+    __slots__ = ("left", "until")
+
+    def __init__(self, until: float) -> None:
+        self.left = 0
+        self.until = until
 
 
 class Allowance:
@@ -91,7 +92,7 @@ class Allowance:
         now = self._clock.seconds()
         self._alone.give_back(key, now)
         if self._share is not None:
-            store = self._stores.setdefault(key, _Store(0, now + KEEP_S))
+            store = self._stores.setdefault(key, _Store(now + KEEP_S))
             store.left += 1
 
     async def _ask(self, share: Share, key: str, alone_s: float) -> float:
@@ -102,7 +103,7 @@ class Allowance:
         now = self._clock.seconds()
         if taken > 1:
             # What others took for the same key, who asked at the same time, is kept as well.
-            store = self._stores.setdefault(key, _Store(0, now))
+            store = self._stores.setdefault(key, _Store(now))
             store.left += taken - 1
             store.until = now + KEEP_S
         if wait_s > 0 and self._take_from_store(key, now):

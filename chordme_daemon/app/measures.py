@@ -6,8 +6,6 @@ Names are those of a closed list: whatever clients send, there are no more of th
 from collections import Counter, deque
 from typing import Final
 
-import attrs
-
 from chordme_daemon.histogram import Histogram
 
 # The kinds whose time is measured, as ChordMe calls them, with the milliseconds that are enough.
@@ -22,14 +20,13 @@ SLOT_S: Final = 10.0
 SLOTS: Final = 30
 
 
-@attrs.define
 class _Slot:
-    number: int
-    count: int = 0
-    failures: int = 0
-    violations: int = 0
-    sum_ms: float = 0.0
-    max_ms: float = 0.0
+    __slots__ = ("count", "failures", "max_ms", "number", "sum_ms", "violations")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.count = self.failures = self.violations = 0
+        self.sum_ms = self.max_ms = 0.0
 
 
 class Durations:

@@ -27,8 +27,9 @@ from chordme_daemon.app.measures import OTHER, TIMED, Measures
 from chordme_daemon.app.parsing import NAMES, parse
 from chordme_daemon.cluster.interface import ClusterUnavailable
 from chordme_daemon.security import SecurityLog
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.recovery import RECOVERABLE
-from chordme_daemon.socketio.server import Called, Connection, Disconnected, Receive
+from chordme_daemon.socketio.server import Connection, Receive
 
 # How many requests of one client may wait while one of its requests takes its time.
 MAX_WAITING: Final = 256

@@ -3,7 +3,7 @@
 import attrs
 from zope.interface import Attribute, Interface
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.encoded import Encoded
 
 
 @attrs.define

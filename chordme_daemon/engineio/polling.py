@@ -43,14 +43,10 @@ from chordme_daemon.engineio.door import (
     note,
     refuse,
 )
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.interface import ITransport, Traffic
-from chordme_daemon.engineio.packet import (
-    Encoded,
-    PacketError,
-    decode_payload,
-    encode_payload,
-)
+from chordme_daemon.engineio.packet import PacketError, decode_payload, encode_payload
 from chordme_daemon.engineio.server import CLOSE, NOOP, Server, Socket
 from chordme_daemon.engineio.upgrade import (
     BadOpening,

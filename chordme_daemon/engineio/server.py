@@ -8,31 +8,19 @@ its socket, which gives what the session makes of them to the function that `acc
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import attrs
 import orjson
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Answered, Closed, Event
 from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport, Traffic
-from chordme_daemon.engineio.packet import (
-    Encoded,
-    Packet,
-    PacketError,
-    PacketType,
-    decode,
-    encode,
-)
-from chordme_daemon.engineio.session import (
-    UNLIMITED,
-    Answered,
-    Closed,
-    Event,
-    Heartbeat,
-    Session,
-)
+from chordme_daemon.engineio.packet import Packet, PacketError, PacketType, decode, encode
+from chordme_daemon.engineio.session import UNLIMITED, Session
+from chordme_daemon.engineio.settings import DEFAULTS, Settings
 
 # The ends that a polling client could not foresee, and is told of by the next poll.
 LINGERING: Final = frozenset({"forced close", "server shutting down"})
@@ -40,23 +28,9 @@ LINGERING: Final = frozenset({"forced close", "server shutting down"})
 LINGER_S: Final = 30.0
 
 
-@attrs.frozen
-class Settings:
-    """What an Engine.IO server may be told."""
-
-    heartbeat: Heartbeat = attrs.field(factory=Heartbeat)
-    upgrade_timeout_s: float = 10.0
-    # One WebSocket message, or one HTTP body.
-    max_message_bytes: int = 64 * 1024
-    # What may wait for one client before it is given up.
-    max_queued_bytes: int = 1024 * 1024
-    max_sockets: int = 100_000
-
-
 Receive = Callable[[Event], None]
 
 
-@implementer(IReceiver)
 class Socket:
     """One client, from its handshake to its end, on whatever transport it has."""
 
@@ -200,7 +174,7 @@ class Socket:
             self._server.log.failure("An event of a socket failed")
             self.close()
 
-    def _call(self, answered: Any) -> None:
+    def _call(self, answered: Callable[[], None]) -> None:
         try:
             answered()
         except Exception:
@@ -236,6 +210,9 @@ def _ignore(_: Event) -> None:
     pass
 
 
+classImplements(Socket, IReceiver)
+
+
 class Server:
     """All open sockets of one Engine.IO endpoint.
 
@@ -249,7 +226,7 @@ class Server:
         self,
         clock: IReactorTime,
         accept: Callable[[Socket], Receive],
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
         new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(15),
     ) -> None:
         self.clock = clock

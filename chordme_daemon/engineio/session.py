@@ -16,52 +16,23 @@ The rules (Engine.IO v4):
 
 from collections import deque
 from enum import Enum, auto
+from typing import Final
 
-import attrs
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Answered, Closed, Event, Mark, Upgraded
+from chordme_daemon.engineio.packet import Packet, PacketType, encode
+from chordme_daemon.engineio.settings import Heartbeat
 
-from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
-
-PING = encode(Packet(PacketType.PING))
-PROBE_ANSWER = encode(Packet(PacketType.PONG, "probe"))
+PING: Final = encode(Packet(PacketType.PING))
+PROBE_ANSWER: Final = encode(Packet(PacketType.PONG, "probe"))
 
 # Unsent bytes from which a slow client is sent only the newest of what can be conflated.
-CONFLATE_FROM_BYTES = 64 * 1024
+CONFLATE_FROM_BYTES: Final = 64 * 1024
 # The most that a transport is handed at once; what it cannot pass on, it buffers.
-DRAIN_BYTES = 64 * 1024
-UNLIMITED = 1 << 62
+DRAIN_BYTES: Final = 64 * 1024
+UNLIMITED: Final = 1 << 62
 # Packets that say nothing, from one pong to the next; a client that sends more means harm.
-MAX_IDLE_PACKETS = 10_000
-
-
-@attrs.frozen
-class Heartbeat:
-    """How often the server pings, and how long it waits for the answer, in seconds."""
-
-    interval_s: float = 25.0
-    timeout_s: float = 60.0
-
-
-@attrs.frozen
-class Upgraded:
-    """The client moved from polling to WebSocket."""
-
-
-@attrs.frozen
-class Answered:
-    """The client answered the ping that was queued with this mark."""
-
-    mark: object
-
-
-@attrs.frozen
-class Closed:
-    """The session is over; the reason is one of Socket.IO's."""
-
-    reason: str
-
-
-# A message of the client is what it said: text, or bytes.
-Event = str | bytes | Upgraded | Answered | Closed
+MAX_IDLE_PACKETS: Final = 10_000
 
 
 class Probe(Enum):
@@ -113,7 +84,7 @@ class Session:
         self._newest: dict[object, int] | None = None
         self._ping_at: float | None = None
         # The marks of unanswered pings, None for one of the heartbeat; None while there is no mark.
-        self._pings: deque[object] | None = None
+        self._pings: deque[Mark | None] | None = None
         self._deadline = 0.0
         self._idle_packets = 0
         self._expect_ping(now)
@@ -150,7 +121,7 @@ class Session:
                     return self.close("transport error")
         return None
 
-    def _answered(self, pings: deque[object]) -> Answered | None:
+    def _answered(self, pings: deque[Mark | None]) -> Answered | None:
         mark = pings.popleft()
         if not pings:
             self._pings = None
@@ -224,7 +195,7 @@ class Session:
             return self.close("transport error")
         return None
 
-    def ping(self, mark: object) -> None:
+    def ping(self, mark: Mark) -> None:
         """Queue a ping whose answer is an event with this mark."""
         if self.closed:
             return

@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport
-from chordme_daemon.engineio.packet import Encoded, Packet, PacketError, PacketType, decode
+from chordme_daemon.engineio.packet import Packet, PacketError, PacketType, decode
 from chordme_daemon.engineio.server import NOOP, Socket
 from chordme_daemon.engineio.session import PROBE_ANSWER, Probe
 from chordme_daemon.engineio.websocket import WebSocketTransport

@@ -24,10 +24,10 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.frame import may_become_short, unmask
 from chordme_daemon.engineio.interface import IReceiver, ITransport
 from chordme_daemon.engineio.lean import LeanProtocol
-from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import Socket
 from chordme_daemon.engineio.session import UNLIMITED
 from chordme_daemon.httpchannel import limit_send_buffer

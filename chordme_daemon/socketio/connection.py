@@ -2,15 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chordme_daemon.engineio.packet import Encoded, join
+from chordme_daemon.engineio.encoded import Encoded, join
 from chordme_daemon.engineio.server import Socket
-from chordme_daemon.passing import passing
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.packet import (
     ACK,
     CONNECT,
@@ -35,39 +34,20 @@ class ConnectRefused(Exception):
             self.payload["data"] = data
 
 
-@attrs.define
-class Called:
-    """The client emitted an event.
-
-    `reply(*args)` acknowledges it, once; None when no acknowledgement was asked for.
-    `size_bytes` is the packet as it came, in UTF-8, with its attachments. `began_s` is for who
-    measures how long it takes.
-    """
-
-    event: object
-    args: list[object]
-    reply: Callable[..., None] | None
-    size_bytes: int
-    began_s: float | None = None
-
-
-@attrs.frozen
-class Disconnected:
-    """The connection is over; the reason is one of Socket.IO's."""
-
-    reason: str
-
-
 Receive = Callable[[Called | Disconnected], None]
 
 
-@passing(eq=False)
 class Emission:
     """An event, encoded once for all connections that it is sent to."""
 
-    packets: Sequence[Encoded]
-    offset: str | None = None
-    count: int = 1  # how many events it is
+    __slots__ = ("count", "offset", "packets")
+
+    def __init__(
+        self, packets: Sequence[Encoded], offset: str | None = None, count: int = 1
+    ) -> None:
+        self.packets = packets
+        self.offset = offset
+        self.count = count  # how many events it is
 
     @classmethod
     def together(cls, emissions: Sequence["Emission"]) -> list["Emission"]:
@@ -231,7 +211,7 @@ class Connection:
         elif self.acks is not None and packet.id in self.acks:
             self.acks.pop(packet.id)(*data)
 
-    def hear(self, event: list[object], number: int | None, size_bytes: int) -> None:
+    def hear(self, event: list[Any], number: int | None, size_bytes: int) -> None:
         """Take an event: its name, and its arguments; with a number it wants to be answered."""
         reply = None if number is None else self._replier(number)
         self.tell(Called(event[0], event[1:], reply, size_bytes))

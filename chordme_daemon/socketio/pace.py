@@ -14,8 +14,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-BURST: Final = 400
-SLICE: Final = 100
+BURST = 400
+SLICE = 100
 SLICE_S: Final = 0.05
 MAX_WAITING: Final = 2000
 MAX_WAITING_BYTES: Final = 1 << 20
@@ -35,7 +35,7 @@ class Pace:
 
     def __init__(self, clock: IReactorTime) -> None:
         # While it is above 0, nothing waits: who serves a packet takes its cost from here.
-        self.credit: float = BURST
+        self.credit = float(BURST)
         self._clock = clock
         self._counted_at = clock.seconds()
         self._waiting: deque[tuple[Call, int]] | None = None
@@ -78,18 +78,18 @@ class Pace:
         now = self._clock.seconds()
         back = (now - self._counted_at) * (SLICE / SLICE_S)
         self._counted_at = now
-        return min(BURST, self.credit + back)
+        return min(float(BURST), self.credit + back)
 
     def _slice(self, waiting: deque[tuple[Call, int]], serve: Callable[[Call], None]) -> None:
         credit = self._count()
-        enough = max(0, credit - SLICE)  # when it is late, a slice is no longer for that
+        enough = max(0.0, credit - SLICE)  # when it is late, a slice is no longer for that
         while waiting and credit > enough:
             call, size_bytes = waiting.popleft()
             self._waiting_bytes -= size_bytes
             credit -= cost(size_bytes)
             serve(call)
         self._call = None
-        self.credit = min(0, credit) if waiting else credit
+        self.credit = min(0.0, credit) if waiting else credit
         if waiting:
             self._call = self._clock.callLater(SLICE_S, self._slice, waiting, serve)
         else:

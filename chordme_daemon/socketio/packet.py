@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.encoded import Encoded
 
 MAX_DEPTH: Final = 32
 MAX_ATTACHMENTS: Final = 10

@@ -11,7 +11,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.encoded import Encoded
 
 # The ends after which a client may come back and expect to be known.
 RECOVERABLE: Final = frozenset(

@@ -18,17 +18,11 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from chordme_daemon.engineio.events import Closed, Event
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Socket
-from chordme_daemon.engineio.session import Closed, Event
-from chordme_daemon.socketio.connection import (
-    Called,
-    Connection,
-    ConnectRefused,
-    Disconnected,
-    Emission,
-    Receive,
-)
+from chordme_daemon.socketio.connection import Connection, ConnectRefused, Emission, Receive
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.pace import Pace, cost
 from chordme_daemon.socketio.packet import (
     CONNECT,
@@ -46,10 +40,8 @@ from chordme_daemon.socketio.recovery import Lost, Recovery
 
 __all__ = [
     "Accept",
-    "Called",
     "ConnectRefused",
     "Connection",
-    "Disconnected",
     "Emission",
     "Link",
     "Receive",

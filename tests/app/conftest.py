@@ -26,11 +26,11 @@ from chordme_daemon.app.turnstile import Turnstile
 from chordme_daemon.cluster.interface import (
     ICluster,
 )
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.interface import ITransport
-from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.server import Settings
 from chordme_daemon.engineio.session import UNLIMITED
+from chordme_daemon.engineio.settings import Settings
 from chordme_daemon.socketio.server import Connection, Emission, Receive
 from chordme_daemon.socketio.server import Server as SocketServer
 from tests.app.clusters import STARTED_S, DistantCluster, local_cluster

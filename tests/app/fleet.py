@@ -12,8 +12,8 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from chordme_daemon import ot
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.interface import ITransport
-from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.session import UNLIMITED
 from tests.app.conftest import House, Payload
 from tests.app.simulation import CurrentClient, LegacyClient

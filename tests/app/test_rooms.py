@@ -1,5 +1,6 @@
 """Rooms by themselves: what they tell whom, what they count, and what the cluster is asked."""
 
+import json
 from collections.abc import Coroutine
 from typing import Any
 
@@ -24,6 +25,7 @@ from chordme_daemon.cluster.interface import (
 )
 from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.local import LocalCluster
+from chordme_daemon.socketio.packet import EVENT, Packet, encode_messages
 from chordme_daemon.socketio.server import Emission
 from tests.app.clusters import DistantCluster, local_cluster
 from tests.app.conftest import STARTED_S
@@ -41,18 +43,14 @@ class Ear:
         self.sent.append(emission)
 
 
-class Prepared(Emission):
-    """An emission that says what it was made of."""
-
-    def __init__(self, event: str, payload: dict[str, Any], conflate: object) -> None:
-        super().__init__([])
-        object.__setattr__(self, "event", event)
-        object.__setattr__(self, "payload", payload)
-        object.__setattr__(self, "conflate", conflate)
-
-
 def prepare(event: str, payload: dict[str, Any], *, conflate: object = None) -> Emission:
-    return Prepared(event, payload, conflate)
+    return Emission(encode_messages(Packet(EVENT, "/", [event, payload]), conflate))
+
+
+def told(emission: Emission) -> Any:
+    """The event of an emission, and its payload."""
+    [packet] = emission.packets
+    return json.loads(packet.body[2:])
 
 
 def seat(key: str, user: str = "ada") -> Any:
@@ -74,7 +72,7 @@ def nothing_is_lost(*_: object) -> None:
 
 
 def heard(place: Any) -> list[str]:
-    return [emission.event for emission in place.connection.sent]
+    return [told(emission)[0] for emission in place.connection.sent]
 
 
 def rooms(cluster: Any = None, **capacity: int) -> Rooms:
@@ -155,7 +153,7 @@ def test_what_may_be_conflated_is_named_by_room_author_and_event() -> None:
     room, _ = done(all_rooms.join("song", place))
     all_rooms.publish(room, "cursor_moved", {}, author="2", conflate=True)
     all_rooms.publish(room, "room_message", {}, author="2")
-    names = [emission.conflate for emission in place.connection.sent]
+    names = [emission.packets[0].conflate for emission in place.connection.sent]
     assert names == [("song", "2", "cursor_moved"), None]
 
 
@@ -166,7 +164,7 @@ def test_a_kept_note_is_told_with_its_number_and_stays_with_the_room() -> None:
     all_rooms.publish(room, "room_message", {"message": 1}, author="2", kept=True)
     [emission] = place.connection.sent
     [note] = room.messages
-    assert emission.payload == {"message": 1, "message_id": note.number}
+    assert told(emission)[1] == {"message": 1, "message_id": note.number}
 
 
 def test_a_room_that_is_left_by_all_and_joined_again_is_a_new_one() -> None:

@@ -8,16 +8,19 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from chordme_daemon.engineio.door import Door
+from chordme_daemon.engineio.events import Event
 from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.packet import Packet, PacketType, encode
 from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.server import Settings, Socket
-from chordme_daemon.engineio.session import Event, Heartbeat, Message
+from chordme_daemon.engineio.server import Socket
+from chordme_daemon.engineio.session import Message
+from chordme_daemon.engineio.settings import Heartbeat, Settings
 from chordme_daemon.httpchannel import BoundedSite
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.recovery import Recovery
-from chordme_daemon.socketio.server import Called, Connection, Disconnected, Receive
+from chordme_daemon.socketio.server import Connection, Receive
 from chordme_daemon.socketio.server import Server as SocketServer
 
 SETTINGS = Settings(heartbeat=Heartbeat(0.3, 0.2), max_message_bytes=1_000_000)

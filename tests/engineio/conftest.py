@@ -16,10 +16,11 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from chordme_daemon.engineio.door import Door
+from chordme_daemon.engineio.events import Event
 from chordme_daemon.engineio.factory import WebSocketFactory
 from chordme_daemon.engineio.polling import EngineResource
-from chordme_daemon.engineio.server import Receive, Server, Settings, Socket
-from chordme_daemon.engineio.session import Event, Heartbeat
+from chordme_daemon.engineio.server import Receive, Server, Socket
+from chordme_daemon.engineio.settings import Heartbeat, Settings
 from chordme_daemon.engineio.websocket import WebSocketTransport
 from chordme_daemon.httpchannel import BoundedSite
 from tests.engineio.frames import frames

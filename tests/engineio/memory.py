@@ -6,10 +6,13 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Event
 from chordme_daemon.engineio.interface import ITransport
-from chordme_daemon.engineio.packet import Encoded, Packet, PacketType, encode
-from chordme_daemon.engineio.server import Receive, Server, Settings, Socket
-from chordme_daemon.engineio.session import UNLIMITED, Event, Heartbeat, Session
+from chordme_daemon.engineio.packet import Packet, PacketType, encode
+from chordme_daemon.engineio.server import Receive, Server, Socket
+from chordme_daemon.engineio.session import UNLIMITED, Session
+from chordme_daemon.engineio.settings import Heartbeat, Settings
 
 SETTINGS = Settings(Heartbeat(25.0, 20.0), max_queued_bytes=10_000, max_message_bytes=1000)
 
@@ -35,6 +38,8 @@ class Memory:
         self.writes.append([packet.body for packet in packets])
 
     def close(self, packets: list[Encoded], *, by_client: bool) -> bool:
+        if self.fails:
+            raise OSError("the disk of the network is full")
         self.goodbye = ([packet.body for packet in packets], by_client)
         return self.hears
 

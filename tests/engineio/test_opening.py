@@ -6,8 +6,8 @@ import hashlib
 import pytest
 from twisted.internet.task import Clock
 
+from chordme_daemon.engineio.events import Closed
 from chordme_daemon.engineio.server import Receive, Socket
-from chordme_daemon.engineio.session import Closed
 from tests.engineio.conftest import KEY, OPENING, Answer, House, build_house
 from tests.engineio.frames import BINARY, CLOSE, TEXT, frame, frames, text
 

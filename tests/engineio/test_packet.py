@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.packet import (
     MAX_PACKETS,
-    Encoded,
     Packet,
     PacketError,
     PacketType,

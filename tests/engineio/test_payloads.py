@@ -5,8 +5,8 @@ import random
 import pytest
 from twisted.internet.task import Clock
 
+from chordme_daemon.engineio.events import Closed
 from chordme_daemon.engineio.packet import MAX_PACKETS
-from chordme_daemon.engineio.session import Closed
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, OPENING, House, build_house
 from tests.engineio.frames import text
 

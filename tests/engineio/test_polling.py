@@ -7,8 +7,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from chordme_daemon.engineio.door import Door
+from chordme_daemon.engineio.events import Answered, Closed
 from chordme_daemon.engineio.server import LINGER_S, Receive, Socket
-from chordme_daemon.engineio.session import Answered, Closed
 from tests.engineio.conftest import OPENING, House, build_house
 from tests.engineio.frames import CLOSE, TEXT, frame, frames, text
 

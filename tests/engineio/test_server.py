@@ -8,23 +8,12 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from zope.interface.verify import verifyClass, verifyObject
 
+from chordme_daemon.engineio.events import Closed, Event, Upgraded
 from chordme_daemon.engineio.interface import Traffic
 from chordme_daemon.engineio.packet import Packet, PacketType
 from chordme_daemon.engineio.polling import PollingTransport
-from chordme_daemon.engineio.server import (
-    IReceiver,
-    ITransport,
-    Receive,
-    Server,
-    Settings,
-    Socket,
-)
-from chordme_daemon.engineio.session import (
-    Closed,
-    Event,
-    Session,
-    Upgraded,
-)
+from chordme_daemon.engineio.server import IReceiver, ITransport, Receive, Server, Socket
+from chordme_daemon.engineio.settings import Settings
 from tests.engineio.conftest import peer_of
 from tests.engineio.frames import frames
 from tests.engineio.memory import SETTINGS, Application, Memory, message, opened
@@ -311,24 +300,19 @@ def test_a_session_is_looked_up_with_its_deadline_checked_to_the_instant(
 
 
 def test_one_bad_session_does_not_stop_the_heartbeat_of_the_rest(
-    server: Server,
-    clock: Clock,
-    errors: list[LogEvent],
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, clock: Clock, errors: list[LogEvent]
 ) -> None:
-    (_, first), (bad, _), (_, third) = (opened(server) for _ in range(3))
-    ticked = Session.tick
-
-    def tick(session: Session, now: float) -> Closed | None:
-        if session is bad.session:
-            raise ValueError("a bug of ours")
-        return ticked(session, now)
-
-    monkeypatch.setattr(Session, "tick", tick)
+    clients = [opened(server) for _ in range(3)]
     clock.advance(25.0)
     server.tick()
     clock.advance(0)
-    assert first.writes == third.writes == [[b"2"]]
+    clients[1][1].fails = True  # it does not answer, and is to be closed
+    for socket, _ in clients[::2]:
+        socket.receive_text("3")
+    clock.advance(25.0)
+    server.tick()
+    clock.advance(0)
+    assert [transport.writes for _, transport in clients[::2]] == [[[b"2"], [b"2"]]] * 2
     assert len(errors) == 1
     errors.clear()
 

@@ -7,9 +7,9 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Closed
 from chordme_daemon.engineio.server import CLOSE, LINGER_S, Server, Socket
-from chordme_daemon.engineio.session import Closed
 from tests.engineio.memory import Application, Memory, message, opened
 
 

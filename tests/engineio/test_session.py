@@ -2,15 +2,11 @@
 
 import pytest
 
-from chordme_daemon.engineio.packet import Encoded, Packet, PacketType
-from chordme_daemon.engineio.session import (
-    PING,
-    Closed,
-    Event,
-    Heartbeat,
-    Probe,
-    Upgraded,
-)
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Closed, Event, Upgraded
+from chordme_daemon.engineio.packet import Packet, PacketType
+from chordme_daemon.engineio.session import PING, Probe
+from chordme_daemon.engineio.settings import Heartbeat
 from tests.engineio.memory import HEARTBEAT, START, new_session
 
 PONG = Packet(PacketType.PONG)

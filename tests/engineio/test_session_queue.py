@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chordme_daemon.engineio.packet import PACKET_OVERHEAD_BYTES, Encoded, Packet, PacketType
-from chordme_daemon.engineio.session import (
-    CONFLATE_FROM_BYTES,
-    DRAIN_BYTES,
-    PING,
-    Answered,
-    Closed,
-    Session,
-)
+from chordme_daemon.engineio.encoded import PACKET_OVERHEAD_BYTES, Encoded
+from chordme_daemon.engineio.events import Answered, Closed
+from chordme_daemon.engineio.packet import Packet, PacketType
+from chordme_daemon.engineio.session import CONFLATE_FROM_BYTES, DRAIN_BYTES, PING, Session
 from tests.engineio.memory import START, new_session
 
 PONG = Packet(PacketType.PONG)

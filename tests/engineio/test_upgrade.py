@@ -7,8 +7,8 @@ import attrs
 import pytest
 from twisted.internet.task import Clock
 
+from chordme_daemon.engineio.events import Upgraded
 from chordme_daemon.engineio.packet import PacketType, decode_payload
-from chordme_daemon.engineio.session import Upgraded
 from tests.engineio.conftest import OPENING, Client, House, build_house
 from tests.engineio.frames import BINARY, CLOSE, PING, PONG, TEXT, code_of, frame, frames, text
 

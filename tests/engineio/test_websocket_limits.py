@@ -3,10 +3,11 @@
 import pytest
 from twisted.internet.task import Clock
 
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.engineio.events import Closed, Event
 from chordme_daemon.engineio.factory import MESSAGE_WITHIN_S
-from chordme_daemon.engineio.packet import Encoded
-from chordme_daemon.engineio.server import Server, Settings, Socket
-from chordme_daemon.engineio.session import Closed, Event
+from chordme_daemon.engineio.server import Server, Socket
+from chordme_daemon.engineio.settings import Settings
 from chordme_daemon.engineio.websocket import (
     CLOSE_WITHIN_S,
     MAX_CONTROL_FRAMES_PER_S,

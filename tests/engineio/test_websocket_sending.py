@@ -9,8 +9,8 @@ import pytest
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.factory import WebSocketFactory
-from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.websocket import WebSocketTransport
 from chordme_daemon.httpchannel import SEND_BUFFER_BYTES
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Ears

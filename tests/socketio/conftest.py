@@ -9,13 +9,15 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
+from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.interface import ITransport
-from chordme_daemon.engineio.packet import Encoded
 from chordme_daemon.engineio.server import Server as EngineServer
-from chordme_daemon.engineio.server import Settings, Socket
-from chordme_daemon.engineio.session import UNLIMITED, Heartbeat
+from chordme_daemon.engineio.server import Socket
+from chordme_daemon.engineio.session import UNLIMITED
+from chordme_daemon.engineio.settings import Heartbeat, Settings
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.recovery import Recovery
-from chordme_daemon.socketio.server import Called, Connection, Disconnected, Link, Receive, Server
+from chordme_daemon.socketio.server import Connection, Link, Receive, Server
 
 HEARTBEAT = Heartbeat(25.0, 20.0)
 Heard = str | bytes

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from twisted.logger import LogEvent
 
-from chordme_daemon.socketio.server import Called, Connection
+from chordme_daemon.socketio.events import Called
+from chordme_daemon.socketio.server import Connection
 from tests.socketio.conftest import Client, House, alive, answer
 
 

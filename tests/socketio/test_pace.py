@@ -6,6 +6,7 @@ from itertools import chain
 import pytest
 from twisted.logger import LogEvent
 
+from chordme_daemon.socketio.events import Called, Disconnected
 from chordme_daemon.socketio.pace import (
     BURST,
     MAX_WAITING,
@@ -13,7 +14,7 @@ from chordme_daemon.socketio.pace import (
     SLICE,
     SLICE_S,
 )
-from chordme_daemon.socketio.server import Called, Connection, Disconnected
+from chordme_daemon.socketio.server import Connection
 from tests.socketio.conftest import Client, Heard, House, alive
 
 PLACEHOLDER = '{"_placeholder":true,"num":0}'

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chordme_daemon.engineio.packet import Encoded
+from chordme_daemon.engineio.encoded import Encoded
+from chordme_daemon.socketio.events import Called
 from chordme_daemon.socketio.recovery import RECOVERABLE, Backlog, Recovery
-from chordme_daemon.socketio.server import Called, Connection
+from chordme_daemon.socketio.server import Connection
 from tests.socketio.conftest import Client, House, alive, answer
 from tests.socketio.test_ends import ENDS, End
 
