@@ -46,6 +46,7 @@ lint: $(VENV)/.installed-dev npm-packages
 check: $(VENV)/.installed-dev debian-packages npm-packages page
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --fail-under=100 --show-missing --include="$(PURE)"
+	$(MAKE) --no-print-directory check-compiled
 	PYTHON_BIN=$(abspath $(BIN)) $(NPM) test
 
 # The faults of the cluster, with three seeds, and of the journal, at length: a quarter of an hour.
@@ -53,6 +54,30 @@ check: $(VENV)/.installed-dev debian-packages npm-packages page
 soak: $(VENV)/.installed-dev debian-packages npm-packages
 	CHORDME_SOAK=3 $(BIN)/python -m pytest -q -s tests/journeys/test_cluster_faults.py \
 		tests/cluster/test_journal_files.py
+
+# The same package with its hot modules compiled, and its tests, in a tree of their own: beside the
+# sources, what is compiled would hide them.
+COMPILED := build/compiled
+.PHONY: compiled
+compiled: $(COMPILED)/.built
+
+$(COMPILED)/.built: $(VENV)/.installed-dev pyproject.toml setup.py Makefile \
+		$(shell find chordme_daemon tests -name '*.py' -not -path '*/node_modules/*')
+	rm -rf $(COMPILED)
+	mkdir -p $(COMPILED)
+	tar -cf - --exclude=node_modules --exclude=__pycache__ \
+		chordme_daemon docs etc tests twisted Makefile README.rst pyproject.toml setup.py | tar -xf - -C $(COMPILED)
+	ln -s $(abspath tests/journeys/node_modules) $(COMPILED)/tests/journeys/node_modules
+	cd $(COMPILED) && PYTHONWARNINGS=ignore CHORDME_COMPILE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	touch $@
+
+# All that tests the modules, and journeys of those clients that do most of what there is.
+.PHONY: check-compiled
+check-compiled: $(COMPILED)/.built
+	cd $(COMPILED) && CHORDME_COMPILE=1 $(abspath $(BIN))/python -m pytest \
+		tests/engineio tests/socketio tests/app tests/cluster tests/test_admission.py \
+		tests/test_compiled.py $(addprefix tests/journeys/test_,conformance_app.py editing.py \
+		hostile.py limits.py other_clients.py resume.py rooms.py slow_clients.py)
 
 # The modules without I/O, clock or dice: every branch of them is tested.
 empty :=

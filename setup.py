@@ -1,9 +1,15 @@
-"""What the package is, needs and installs; everything else about tools is in pyproject.toml."""
+"""What the package is, needs and installs; everything else about tools is in pyproject.toml.
 
+With CHORDME_COMPILE=1, what every message passes is compiled, by mypyc and a C compiler.
+"""
+
+import os
 import re
+import sys
+import tomllib
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(
@@ -18,6 +24,34 @@ for path in sorted(HERE.glob("etc/**/*")):
         EXAMPLES.setdefault(str(name.parent.relative_to("etc")), []).append(str(name))
 # Where the demo's page is built, it goes along, and in it ChordSheetJS and fonts: its licenses.md.
 PAGE_IS_BUILT = (HERE / "chordme_daemon/page/licenses.md").exists()
+# To compile, mypy has to know the types of all that is imported.
+COMPILE = os.environ.get("CHORDME_COMPILE") == "1"
+# pip asks first what has to be there to build at all.
+IS_ASKED = "egg_info" in sys.argv
+NEEDS = [
+    "attrs>=23.2",
+    "autobahn>=26.10.1",
+    "cryptography>=42.0",
+    "hiredis>=3.0",
+    "orjson>=3.10",
+    "prometheus-client>=0.20",
+    "pyjwt>=2.15.1",
+    "service-identity>=24.1",
+    "treq>=25.5",
+    "twisted>=26.4",
+    "txredisapi>=1.6.0",
+]
+MYPY = ["mypy>=1.11", "mypy-zope>=1.0.5"]
+
+
+def compiled() -> list[Extension]:
+    """The modules that pyproject.toml names, as one library."""
+    from mypyc.build import mypycify
+
+    tools = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]
+    modules = [f"{name.replace('.', '/')}.py" for name in tools["chordme"]["compiled"]]
+    return mypycify(modules, opt_level="3", debug_level="0", group_name="chordme_daemon")
+
 
 setup(
     name="chordme-daemon",
@@ -34,19 +68,9 @@ setup(
         ("share/man/man1", ["docs/chordme-daemon.1"]),
         *((f"share/chordme-daemon/{folder}", files) for folder, files in EXAMPLES.items()),
     ],
-    install_requires=[
-        "attrs>=23.2",
-        "autobahn>=26.10.1",
-        "cryptography>=42.0",
-        "hiredis>=3.0",
-        "orjson>=3.10",
-        "prometheus-client>=0.20",
-        "pyjwt>=2.15.1",
-        "service-identity>=24.1",
-        "treq>=25.5",
-        "twisted>=26.4",
-        "txredisapi>=1.6.0",
-    ],
+    ext_modules=compiled() if COMPILE and not IS_ASKED else [],
+    install_requires=NEEDS,
+    setup_requires=[*NEEDS, *MYPY] if COMPILE else [],
     extras_require={
         "test": [
             "coverage>=7.4",
@@ -74,7 +98,7 @@ setup(
             "uvloop>=0.19",
             "websockets>=13.0",
         ],
-        "lint": ["import-linter>=2.0", "mypy>=1.11", "mypy-zope>=1.0.5", "ruff>=0.6"],
+        "lint": ["import-linter>=2.0", *MYPY, "ruff>=0.6"],
         "news": ["towncrier>=24.7"],
     },
     classifiers=[

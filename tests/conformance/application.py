@@ -15,7 +15,6 @@ from chordme_daemon.engineio.polling import EngineResource
 from chordme_daemon.engineio.server import Receive as ReceiveMessage
 from chordme_daemon.engineio.server import Server as EngineServer
 from chordme_daemon.engineio.server import Socket
-from chordme_daemon.engineio.session import Message
 from chordme_daemon.engineio.settings import Heartbeat, Settings
 from chordme_daemon.httpchannel import BoundedSite
 from chordme_daemon.socketio.events import Called, Disconnected
@@ -32,8 +31,8 @@ def engineio_site(clock: IReactorTime) -> Site:
 
     def accept(socket: Socket) -> ReceiveMessage:
         def receive(event: Event) -> None:
-            if isinstance(event, Message):
-                socket.send(encode(Packet(PacketType.MESSAGE, event.data)))
+            if isinstance(event, str | bytes):
+                socket.send(encode(Packet(PacketType.MESSAGE, event)))
 
         return receive
 

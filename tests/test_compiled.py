@@ -1,0 +1,24 @@
+"""The modules that can be compiled, and whether they are: the same tests are run either way."""
+
+import os
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MODULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["chordme"]["compiled"]
+
+
+def test_what_is_tested_is_what_was_meant() -> None:
+    """In a checkout nothing compiled hides the sources; CHORDME_COMPILE=1 asks for the other."""
+    files = [import_module(name).__file__ or "" for name in MODULES]
+    meant = ".so" if os.environ.get("CHORDME_COMPILE") == "1" else ".py"
+    assert {Path(file).suffix for file in files} == {meant}
+    assert all(Path(file).is_relative_to(ROOT) for file in files)
+
+
+def test_no_compiled_module_defines_values() -> None:
+    for name in MODULES:
+        source = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+        assert "import attrs" not in source, name
+        assert "dataclass" not in source, name
