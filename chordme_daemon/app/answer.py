@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import attrs
-
 from chordme_daemon.app.events import Fields
 from chordme_daemon.socketio.server import Emission
 
 
-@attrs.define
 class Answer:
     """The event that answers a request, if it has one: all that an acknowledgement carries.
 
@@ -16,8 +13,19 @@ class Answer:
     event with its payload, where that is always the same. `then` is called when all that is sent.
     """
 
-    event: str | None = None
-    payload: Fields = attrs.field(factory=dict)
-    before: Sequence[tuple[str, Fields]] = ()
-    prepared: Emission | None = None
-    then: Callable[[], None] | None = None
+    __slots__ = ("before", "event", "payload", "prepared", "then")
+
+    def __init__(
+        self,
+        event: str | None = None,
+        payload: Fields | None = None,
+        *,
+        before: Sequence[tuple[str, Fields]] = (),
+        prepared: Emission | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        self.event = event
+        self.payload: Fields = {} if payload is None else payload
+        self.before = before
+        self.prepared = prepared
+        self.then = then

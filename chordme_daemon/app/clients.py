@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordme_daemon.app.auth import Identity
@@ -14,30 +13,49 @@ from chordme_daemon.app.seats import Seat
 from chordme_daemon.socketio.server import Connection
 
 
-@attrs.define(eq=False)
 class Client:
     """One connection of one user, or of somebody who has not said yet who they are."""
 
-    connection: Connection
-    # By the monotonic clock; after that an unauthenticated connection is closed.
-    authenticate_by: float
-    identity: Identity | None = None
-    client_id: str | None = None
-    auth_failures: int = 0
-    told_of_expiry: bool = False
-    seats: dict[str, tuple[Room, Seat]] = attrs.field(factory=dict)
-    # Gone, and perhaps lost: it did not say goodbye, and may come back.
-    gone: bool = False
-    lost: bool = False
-    # One request is under way; what comes next waits for it, so many requests among it.
-    busy: bool = False
-    waiting: deque[Callable[[], None]] | None = None
-    requests_waiting: int = 0
-    # The newest cursor of each room that waits for its allowance, the call that ends the wait, and
-    # whether it is being asked for.
-    cursors: dict[str, MoveCursor] = attrs.field(factory=dict)
-    cursor_call: IDelayedCall | None = None
-    cursor_asks: bool = False
+    __slots__ = (
+        "auth_failures",
+        "authenticate_by",
+        "busy",
+        "client_id",
+        "connection",
+        "cursor_asks",
+        "cursor_call",
+        "cursors",
+        "gone",
+        "identity",
+        "lost",
+        "requests_waiting",
+        "seats",
+        "told_of_expiry",
+        "waiting",
+    )
+
+    def __init__(
+        self, connection: Connection, authenticate_by: float, *, client_id: str | None = None
+    ) -> None:
+        self.connection = connection
+        # By the monotonic clock; after that an unauthenticated connection is closed.
+        self.authenticate_by = authenticate_by
+        self.identity: Identity | None = None
+        self.client_id = client_id
+        self.auth_failures = 0
+        self.told_of_expiry = False
+        self.seats: dict[str, tuple[Room, Seat]] = {}
+        # Gone, and perhaps lost: it did not say goodbye, and may come back.
+        self.gone = self.lost = False
+        # One request is under way; what comes next waits for it, so many requests among it.
+        self.busy = False
+        self.waiting: deque[Callable[[], None]] | None = None
+        self.requests_waiting = 0
+        # The newest cursor of each room that waits for its allowance, the call that ends the wait,
+        # and whether it is being asked for.
+        self.cursors: dict[str, MoveCursor] = {}
+        self.cursor_call: IDelayedCall | None = None
+        self.cursor_asks = False
 
     @property
     def member_key(self) -> str:
@@ -68,9 +86,10 @@ class Client:
 
     def seat(self, room_id: str) -> tuple[Room, Seat]:
         """The client's place in a room that it has joined."""
-        if room_id not in self.seats:
+        seat = self.seats.get(room_id)
+        if seat is None:
             raise Refused(Code.NOT_IN_ROOM, "Not authorized for this room")
-        return self.seats[room_id]
+        return seat
 
     def editing(self, room_id: str) -> tuple[Room, Seat]:
         """The same, for one who wants to edit."""

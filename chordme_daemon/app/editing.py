@@ -114,7 +114,7 @@ class Editing:
             self._rooms.publish(room, "conflict_resolved", payload, author="")
         # What does not fit shows that the client's text is another.
         then = partial(room.tell_state, seat, "out_of_step") if was_cut else None
-        return attrs.evolve(_confirmed(room, request, revision), then=then)
+        return _confirmed(room, request, revision, then)
 
     def _take_back(self, room: Room, seat: Seat, shadow: Shadow, request: SubmitOperation) -> None:
         """Have an operation that was refused at once undone on the screen: it is there already."""
@@ -152,9 +152,14 @@ def _replaced() -> Refused:
     return Refused(Code.STALE_REVISION, "Your text is being replaced")
 
 
-def _confirmed(room: Room, request: SubmitOperation, revision: int) -> Answer:
+def _confirmed(
+    room: Room,
+    request: SubmitOperation,
+    revision: int,
+    then: Callable[[], None] | None = None,
+) -> Answer:
     payload = payloads.operation_confirmed(room.id, request.operation_id, revision, request.seq)
-    return Answer("operation_confirmed", payload)
+    return Answer("operation_confirmed", payload, then=then)
 
 
 def catch_up(room: Room, seat: Seat, request: JoinRoom) -> tuple[Fields, Callable[[], None] | None]:

@@ -2,27 +2,34 @@
 
 from collections.abc import Callable
 
-import attrs
 
-
-@attrs.define
 class Called:
     """The client emitted an event.
 
     `reply(*args)` acknowledges it, once; None when no acknowledgement was asked for.
-    `size_bytes` is the packet as it came, in UTF-8, with its attachments. `began_s` is for who
-    measures how long it takes.
+    `size_bytes` is the packet as it came, in UTF-8, with its attachments.
     """
 
-    event: str | int | float
-    args: list[object]
-    reply: Callable[..., None] | None
-    size_bytes: int
-    began_s: float | None = None
+    __slots__ = ("args", "began_s", "event", "reply", "size_bytes")
+
+    def __init__(
+        self,
+        event: str | int | float,
+        args: list[object],
+        reply: Callable[..., None] | None,
+        size_bytes: int,
+    ) -> None:
+        self.event = event
+        self.args = args
+        self.reply = reply
+        self.size_bytes = size_bytes
+        self.began_s: float | None = None  # for who measures how long it takes
 
 
-@attrs.frozen
 class Disconnected:
     """The connection is over; the reason is one of Socket.IO's."""
 
-    reason: str
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
