@@ -15,6 +15,32 @@ def unmask(mask: bytes, payload: bytes) -> bytes:
     )
 
 
+def short_text(data: bytes, start: int, max_bytes: int) -> tuple[str, int] | None:
+    """The text of the small text frame that begins at `start`, and where the next one does.
+
+    None if it is not all there, if there is something else, or if its text is no UTF-8.
+    """
+    size = len(data)
+    if size - start < 7 or data[start] != 0x81:
+        return None
+    length, mask_at = data[start + 1] - 0x80, start + 2
+    if length == 126:
+        length = int.from_bytes(data[mask_at : mask_at + 2])
+        mask_at += 2
+        if length < 126:
+            return None
+    elif not 0 < length < 126:
+        return None
+    payload_at = mask_at + 4
+    end = payload_at + length
+    if length > max_bytes or end > size:
+        return None
+    try:
+        return unmask(data[mask_at:payload_at], data[payload_at:end]).decode(), end
+    except UnicodeDecodeError:
+        return None
+
+
 def may_become_short(rest: bytes, max_bytes: int) -> bool:
     """Whether these bytes may be the beginning of a frame for the short path."""
     if rest[0] != 0x81 or len(rest) < 2:
@@ -25,6 +51,8 @@ def may_become_short(rest: bytes, max_bytes: int) -> bool:
             return True
         length, start = int.from_bytes(rest[2:4]), 8
     if not 0 < length <= max_bytes or (length < 126) != (start == 6):
+        return False
+    if len(rest) >= start + length:  # it is all there, and was not taken
         return False
     # Invalid UTF-8 is refused at its first byte, not at the end of its frame.
     _utf8.reset()

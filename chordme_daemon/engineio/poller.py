@@ -15,13 +15,12 @@ from contextlib import suppress
 from socket import socket
 from typing import Any, Final
 
-import attrs
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 # The most that is read of one socket before it is the turn of the next.
 READ_BYTES: Final = 16 * 1024
@@ -30,14 +29,17 @@ READ_BYTES: Final = 16 * 1024
 SOCKETS_A_TURN: Final = 64
 
 
-@attrs.frozen(eq=False)
 class _Reader:
-    transport: Connection
-    recv: Callable[[int], bytes]
-    received: Callable[[bytes], None]
+    __slots__ = ("received", "recv", "transport")
+
+    def __init__(
+        self, transport: Connection, handle: socket, received: Callable[[bytes], None]
+    ) -> None:
+        self.transport = transport
+        self.recv = handle.recv
+        self.received = received
 
 
-@implementer(IReadDescriptor)
 class Poller:
     """Reads the sockets of TCP transports in their place."""
 
@@ -66,7 +68,7 @@ class Poller:
         transport.stopReading()
         number = handle.fileno()
         self._epoll.register(number, select.EPOLLIN)
-        self._readers[number] = _Reader(transport, handle.recv, received)
+        self._readers[number] = _Reader(transport, handle, received)
         return number
 
     def remove(self, number: int) -> None:
@@ -123,3 +125,6 @@ class Poller:
         for number, reader in list(self._readers.items()):
             self.remove(number)
             reader.transport.connectionLost(reason)
+
+
+classImplements(Poller, IReadDescriptor)

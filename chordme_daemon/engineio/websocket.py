@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chordme_daemon.engineio.encoded import Encoded
-from chordme_daemon.engineio.frame import may_become_short, unmask
+from chordme_daemon.engineio.frame import may_become_short, short_text
 from chordme_daemon.engineio.interface import IReceiver, ITransport
 from chordme_daemon.engineio.lean import LeanProtocol
 from chordme_daemon.engineio.server import Socket
@@ -126,30 +126,19 @@ class WebSocketTransport(LeanProtocol):
     def _receive_short(self, data: bytes) -> bytes:
         """Deliver the plain small text frames in front; return what is left for Autobahn."""
         start, size, max_bytes = 0, len(data), self.factory.short_frame_bytes
-        while size - start >= 6 and self._messages < MAX_FRAMES_PER_S:
-            length = data[start + 1] - 0x80
-            mask_at = start + 2
-            if length == 126:
-                length = int.from_bytes(data[mask_at : mask_at + 2])
-                mask_at += 2
-                if length < 126:
-                    break
-            elif not 0 < length < 126:
+        while self._messages < MAX_FRAMES_PER_S:
+            short = short_text(data, start, max_bytes)
+            if short is None:
                 break
-            end = mask_at + 4 + length
-            if data[start] != 0x81 or length > max_bytes or end > size:
-                break
-            try:
-                text = unmask(data[mask_at : mask_at + 4], data[mask_at + 4 : end]).decode()
-            except UnicodeDecodeError:
-                return data[start:]
-            start = end
+            text, start = short
             self._messages += 1
             if self._receiver is not None:
                 self._receiver.receive_text(text)
             if self._through_autobahn:  # closed meanwhile
                 return data[start:]
-        if start:
+            if start == size:
+                break
+        if start and self.factory.partial:  # seldom: nobody is in the middle of a message
             self._note_partial(False)
         return self._keep(data[start:]) if start < size else b""
 
