@@ -37,6 +37,8 @@ from chordme_daemon.cluster.rulings import LocalRulings
 # Kept notes are written now and then, all new ones of a room at once: that costs less than a commit
 # for each. At a tick it is the turn of such a part of the rooms: of all at once would be felt.
 PART_WRITTEN: Final = 5
+# Of these, so many in one turn of the reactor: a hundred messages each, they may be.
+ROOMS_A_TURN: Final = 4
 
 
 class _Room:
@@ -104,6 +106,7 @@ class LocalCluster:
         # The rooms of the resumable members, and those whose kept notes are to be written, in turn.
         self._rooms_of: dict[str, set[str]] = {}
         self._unwritten: dict[str, None] = {}
+        self._due = 0  # so many of the first are on their turn
 
     def start(self) -> None:
         """Wait for those who were there when the last daemon ended."""
@@ -119,8 +122,9 @@ class LocalCluster:
         for room, state in list(self._rooms.items()):
             for member in [member for member, until in state.lost.values() if now >= until]:
                 self._remove(room, state, member)
-        for room in list(islice(self._unwritten, math.ceil(len(self._unwritten) / PART_WRITTEN))):
-            self._write_messages(room)
+        if not self._due:
+            self._due = math.ceil(len(self._unwritten) / PART_WRITTEN)
+            self._write_some()
 
     # ICluster
 
@@ -277,6 +281,14 @@ class LocalCluster:
                 state.tell(Replaced(record, record.revision, ()))
 
         _unanswered(self._journal.load(room).addCallback(loaded))
+
+    def _write_some(self) -> None:
+        rooms = list(islice(self._unwritten, min(self._due, ROOMS_A_TURN)))
+        self._due = self._due - len(rooms) if rooms else 0
+        for room in rooms:
+            self._write_messages(room)
+        if self._due:
+            self._clock.callLater(0, self._write_some)
 
     def _write_messages(self, room: str) -> None:
         del self._unwritten[room]
