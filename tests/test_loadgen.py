@@ -76,11 +76,14 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 class FalseServer:
     """Speaks enough Socket.IO for a fan-out; `faulty` mistreats the first room's messages."""
 
-    def __init__(self, *, faulty: bool = False, padding: int = 0, piece: int = 61) -> None:
+    def __init__(
+        self, *, faulty: bool = False, padding: int = 0, piece: int = 61, most: int = 100
+    ) -> None:
         self._rooms: dict[str, list[Writer]] = defaultdict(list)
         self._numbers: dict[str, int] = defaultdict(int)
         self._held: list[bytes] = []
         self._faulty, self._padding, self._piece = faulty, padding, piece
+        self._most = most  # members of a room
         self.pongs = 0
         self.refused = 0
 
@@ -113,7 +116,11 @@ class FalseServer:
             assert arguments == [{"token": TOKEN}]
             self._send(writer, frame(TEXT, b'42["authenticated",{}]'))
         elif name == "join_room":
-            self._rooms[arguments[0]["room_id"]].append(writer)
+            members = self._rooms[arguments[0]["room_id"]]
+            if len(members) == self._most:
+                self._send(writer, frame(TEXT, b'42["error",{"code":"room_full"}]'))
+                return
+            members.append(writer)
             self._send(writer, frame(TEXT, b'42["room_joined",{}]'))
         elif name == "ping":
             self._send(writer, frame(TEXT, b'42["pong",{}]'))
@@ -251,6 +258,12 @@ def test_a_server_that_refuses_is_told_by_its_answer(program: Path) -> None:
     status, [sample] = drive(program, server.refuse)
     assert (status, sample["phase"], sample["dead"]) == (1, "setup-failed", server.refused)
     assert sample["lasterr"] == "HTTP/1.1 403 Forbidden"
+
+
+def test_a_join_that_is_refused_is_counted_and_not_waited_for(program: Path) -> None:
+    _, [storm] = drive(program, FalseServer(most=2).serve, scenario="connect")
+    assert (storm["ready"], storm["dead"]) == (4, 2)
+    assert storm["lasterr"] == '42["error",{"code":"room_full"}]'
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,8 @@ void on_text(struct connection *c, const char *text, size_t length)
     } else if (begins(text, length, "42[\"error\"") || begins(text, length, "42[\"auth_error\"")) {
         errors++;
         note_error(text, length);
+        if (c->state != JOINED)
+            lose(c, "refused");
     } else if (begins(text, length, "44")) {
         note_error(text, length);
         lose(c, "refused");
