@@ -12,7 +12,9 @@ WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 60, 220, 30, 50
 FONT: Final = 'font-family="system-ui, sans-serif" font-size="13"'
 COSTS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-COLORS: Final = ("#b5179e", "#2a9d8f", "#457b9d", "#e9a03b", "#6d597a", "#8d99ae", "#adb5bd")
+COLORS: Final = (
+    *("#b5179e", "#e58fd8", "#2a9d8f", "#457b9d", "#e9a03b", "#6d597a", "#8d99ae", "#adb5bd"),
+)
 
 Line = Sequence[tuple[int, float]]
 

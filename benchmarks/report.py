@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.loadgen import Sample
+from benchmarks.servers import NODE, TREES
 
 FANOUTS: Final = ("500x2", "100x10", "10x100", "1x1000")
 RATES: Final = ("2000", "20000")
@@ -83,9 +84,10 @@ def _cpu_table(found: Medians, peers: Sequence[str]) -> str:
     rows = []
     for event in EVENTS:
         rows += [(f"{peer}, {event}", _cpu_row(found, peer, event)) for peer in peers]
-        if len(peers) > 1:
-            ratios = _ratios([_cpu_row(found, peer, event) for peer in peers[:2]])
-            rows.append((f"*{peers[0]} / {peers[1]}, {event}*", ratios))
+        for ours in TREES:
+            if {ours, NODE}.issubset(peers):
+                ratios = _ratios([_cpu_row(found, peer, event) for peer in (ours, NODE)])
+                rows.append((f"*{ours} / {NODE}, {event}*", ratios))
     head = ["server CPU µs per delivery", *FANOUTS, "echo, per round trip", "per connect"]
     return _table([*head, "KiB RSS a connection @5000"], rows)
 

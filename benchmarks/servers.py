@@ -30,7 +30,11 @@ MODULES: Final = ("socket.io", "engine.io", "ws", "uWebSockets.js", "@socket.io/
 # Counted for every request, and never reached.
 GENEROUS: Final = "1000000/1"
 
+# The daemon with its hot modules compiled, and as it is written.
 CHORDME: Final = "chordme"
+PURE: Final = "chordme-pure"
+NODE: Final = "node-ws"
+TREES: Final = {CHORDME: ROOT / "build" / "compiled", PURE: ROOT}
 NODE_MODULES: Final = HERE / "node_modules"
 
 
@@ -42,13 +46,14 @@ class PeerError(Exception):
 class Peer:
     """A server to be measured: how it is started, and what it needs.
 
-    `packages` are of Python, `modules` of Node.
+    `packages` are of Python, `modules` of Node, `built` is a file.
     """
 
     title: str
     command: tuple[str, ...]
     packages: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    built: Path | None = None
     # One that collapses under such a load keeps the others from being measured.
     collapses: bool = False
 
@@ -56,6 +61,8 @@ class Peer:
         """What is not installed; empty when it can be started."""
         absent = [name for name in self.packages if find_spec(name) is None]
         absent += [name for name in self.modules if not (NODE_MODULES / name).is_dir()]
+        if self.built is not None and not self.built.exists():
+            absent.append(f"{self.built.relative_to(ROOT).parent} (make compiled)")
         program = self.command[0] if self.command else ""
         if program and shutil.which(program) is None:
             absent.append(program)
@@ -72,8 +79,9 @@ def _script(program: str, name: str) -> tuple[str, ...]:
 
 BUN: Final = str(NODE_MODULES / ".bin" / "bun")
 PEERS: Final = {
-    CHORDME: Peer("chordme-daemon", ()),
-    "node-ws": Peer("Node socket.io, ws", _script("node", "node_ws.js"), (), ("socket.io",)),
+    CHORDME: Peer("chordme-daemon, compiled", (), built=TREES[CHORDME] / ".built"),
+    PURE: Peer("chordme-daemon, plain Python", ()),
+    NODE: Peer("Node socket.io, ws", _script("node", "node_ws.js"), (), ("socket.io",)),
     "node-uws": Peer(
         "Node socket.io, uWebSockets.js",
         _script("node", "node_uws.js"),
@@ -155,17 +163,18 @@ def start(peer: str, core: int, secret: str, ping_ms: int, log: Path, *settings:
     `settings` are further ones of the daemon, or others in the place of those that it is given.
     """
     port = _free_port()
-    if peer == CHORDME:
+    if missing := PEERS[peer].missing():
+        raise PeerError(f"{peer} cannot be started, for want of {missing}")
+    tree = TREES.get(peer, ROOT)
+    if peer in TREES:
         command, environment = _chordme(port, secret, ping_ms, settings)
     else:
-        if missing := PEERS[peer].missing():
-            raise PeerError(f"{peer} cannot be started, for want of {missing}")
         command, environment = list(PEERS[peer].command), _environment(port, secret, ping_ms)
     with log.open("ab") as output, on_core(core):
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env={**os.environ, **environment},
+            cwd=tree,
+            env={**os.environ, **environment, "PYTHONPATH": str(tree)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -200,7 +209,6 @@ def _chordme(
     environment = {
         "CHORDME_AUTH_SECRET": secret,
         "CHORDME_HEARTBEAT_PING_INTERVAL": f"{ping_ms / 1000:g}",
-        "PYTHONPATH": str(ROOT),
     }
     return command, environment
 
@@ -211,7 +219,6 @@ def _environment(port: int, secret: str, ping_ms: int) -> dict[str, str]:
         "SECRET": secret,
         "PING_MS": str(ping_ms),
         "NODE_ENV": "production",
-        "PYTHONPATH": str(ROOT),
     }
 
 
