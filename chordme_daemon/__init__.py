@@ -128,6 +128,7 @@ The house, and which way its imports point (down; never up, never round)::
         upgrade.py        from HTTP to WebSocket: the opening, the taking over of a session
         websocket.py      the WebSocket transport, on Autobahn
         factory.py        what makes such transports
+        shortcut.py       most of what comes and goes, past Autobahn and Twisted
         lean.py           Autobahn with little state for each connection
         poller.py         reads many sockets as one descriptor
         server.py         the open sockets, and the pump that moves their packets
@@ -137,6 +138,7 @@ The house, and which way its imports point (down; never up, never round)::
         events.py         what it tells of its client
         settings.py       what this floor may be told
         packet.py         Engine.IO v4 packets and payloads                             (pure)
+        traffic.py        how many bytes have passed
         encoded.py        packets as bytes, made once for all who are sent them         (pure)
     ot.py                 operational transform of text                                 (pure)
     histogram.py          how often something was how large                             (pure)

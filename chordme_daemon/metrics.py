@@ -113,9 +113,9 @@ class Figures(Collector):
     def _of_traffic(self) -> Iterator[Metric]:
         floors = self._floors
         polled, websockets = floors.engine.polled, floors.websockets
-        came = {"polling": polled.received_bytes, "websocket": websockets.received_bytes}
+        came = {"polling": polled.received_bytes, "websocket": websockets.traffic.received_bytes}
         yield _counters("chordme_received_bytes", "Read from clients.", "transport", came)
-        left = {"polling": polled.sent_bytes, "websocket": websockets.sent_bytes}
+        left = {"polling": polled.sent_bytes, "websocket": websockets.traffic.sent_bytes}
         yield _counters("chordme_sent_bytes", "Written to clients.", "transport", left)
         yield _counter("chordme_packets_sent", "Packets sent to clients.", floors.engine.sent)
         said = {name: floors.socketio.said[name] for name in (*sorted(EVENTS), OTHER)}

@@ -6,6 +6,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IReactorTime
 
 from chordme_daemon.engineio.poller import Poller
+from chordme_daemon.engineio.traffic import Traffic
 from chordme_daemon.engineio.websocket import Opened, WebSocketTransport
 
 MESSAGE_WITHIN_S: Final = 10.0
@@ -26,7 +27,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.limit(max_message_bytes)
         self.poller = Poller(clock) if Poller.suits(clock) else None
         self.open: set[WebSocketTransport] = set()
-        self.received_bytes = self.sent_bytes = 0
+        self.traffic = Traffic()
         # The connections in the middle of a message, and since when.
         self.partial: dict[WebSocketTransport, float] = {}
 

@@ -1,17 +1,8 @@
 """What sockets and transports know of each other."""
 
-import attrs
 from zope.interface import Attribute, Interface
 
 from chordme_daemon.engineio.encoded import Encoded
-
-
-@attrs.define
-class Traffic:
-    """How many bytes have passed over all connections of one kind."""
-
-    received_bytes: int = 0
-    sent_bytes: int = 0
 
 
 class ITransport(Interface):

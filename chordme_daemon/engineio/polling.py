@@ -45,9 +45,10 @@ from chordme_daemon.engineio.door import (
 )
 from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.factory import WebSocketFactory
-from chordme_daemon.engineio.interface import ITransport, Traffic
+from chordme_daemon.engineio.interface import ITransport
 from chordme_daemon.engineio.packet import PacketError, decode_payload, encode_payload
 from chordme_daemon.engineio.server import CLOSE, NOOP, Server, Socket
+from chordme_daemon.engineio.traffic import Traffic
 from chordme_daemon.engineio.upgrade import (
     BadOpening,
     Candidate,

@@ -17,10 +17,11 @@ from zope.interface import classImplements
 
 from chordme_daemon.engineio.encoded import Encoded
 from chordme_daemon.engineio.events import Answered, Closed, Event
-from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport, Traffic
+from chordme_daemon.engineio.interface import ICandidate, IReceiver, ITransport
 from chordme_daemon.engineio.packet import Packet, PacketError, PacketType, decode, encode
 from chordme_daemon.engineio.session import UNLIMITED, Session
 from chordme_daemon.engineio.settings import DEFAULTS, Settings
+from chordme_daemon.engineio.traffic import Traffic
 
 # The ends that a polling client could not foresee, and is told of by the next poll.
 LINGERING: Final = frozenset({"forced close", "server shutting down"})

@@ -9,11 +9,11 @@ from twisted.logger import LogEvent
 from zope.interface.verify import verifyClass, verifyObject
 
 from chordme_daemon.engineio.events import Closed, Event, Upgraded
-from chordme_daemon.engineio.interface import Traffic
 from chordme_daemon.engineio.packet import Packet, PacketType
 from chordme_daemon.engineio.polling import PollingTransport
 from chordme_daemon.engineio.server import IReceiver, ITransport, Receive, Server, Socket
 from chordme_daemon.engineio.settings import Settings
+from chordme_daemon.engineio.traffic import Traffic
 from tests.engineio.conftest import peer_of
 from tests.engineio.frames import frames
 from tests.engineio.memory import SETTINGS, Application, Memory, message, opened

@@ -8,11 +8,11 @@ from chordme_daemon.engineio.events import Closed, Event
 from chordme_daemon.engineio.factory import MESSAGE_WITHIN_S
 from chordme_daemon.engineio.server import Server, Socket
 from chordme_daemon.engineio.settings import Settings
+from chordme_daemon.engineio.shortcut import MAX_MESSAGES_PER_S
 from chordme_daemon.engineio.websocket import (
     CLOSE_WITHIN_S,
     MAX_CONTROL_FRAMES_PER_S,
     MAX_FRAGMENTS,
-    MAX_FRAMES_PER_S,
 )
 from tests.engineio.conftest import MAX_MESSAGE_BYTES, Peer, peer_of
 from tests.engineio.frames import (
@@ -245,22 +245,22 @@ def test_w17_a_client_that_does_not_read_gets_no_pongs_piled_up(peer: Peer) -> N
 
 @pytest.mark.parametrize("kind", [TEXT, BINARY], ids=["text", "binary"])
 def test_w18_a_flood_of_empty_frames_ends_the_connection(peer: Peer, kind: int) -> None:
-    peer.send(frame(kind) * (MAX_FRAMES_PER_S + 1))
+    peer.send(frame(kind) * (MAX_MESSAGES_PER_S + 1))
     assert peer.wire.aborted
-    assert len(peer.ears.heard) == MAX_FRAMES_PER_S
+    assert len(peer.ears.heard) == MAX_MESSAGES_PER_S
 
 
 def test_w15_a_flood_of_messages_in_two_fragments_ends_the_connection(peer: Peer) -> None:
     halves = frame(TEXT, b"x", first=FIRST) + frame(0, b"y")
-    peer.send(halves * (MAX_FRAMES_PER_S // 2) + text("z"))
-    assert peer.ears.heard == ["xy"] * (MAX_FRAMES_PER_S // 2) + ["z"]
+    peer.send(halves * (MAX_MESSAGES_PER_S // 2) + text("z"))
+    assert peer.ears.heard == ["xy"] * (MAX_MESSAGES_PER_S // 2) + ["z"]
     peer.send(halves)
     assert peer.wire.aborted
 
 
 def test_who_talks_on_without_end_while_closing_is_cut_off(peer: Peer) -> None:
     peer.transport.close([], by_client=False)
-    peer.send(text("I stay") * MAX_FRAMES_PER_S)
+    peer.send(text("I stay") * MAX_MESSAGES_PER_S)
     assert not peer.wire.aborted
     peer.send(text("I stay"))
     assert peer.wire.aborted
@@ -317,13 +317,13 @@ def test_c10_a_client_that_stops_reading_is_given_up_and_its_bytes_are_bounded(
 
 def test_w18_who_talks_without_end_is_read_on_in_the_next_second(peer: Peer) -> None:
     peer.clock.advance(1)
-    peer.send(b"".join(text(str(number)) for number in range(2 * MAX_FRAMES_PER_S + 10)))
-    assert len(peer.ears.heard) == MAX_FRAMES_PER_S
+    peer.send(b"".join(text(str(number)) for number in range(2 * MAX_MESSAGES_PER_S + 10)))
+    assert len(peer.ears.heard) == MAX_MESSAGES_PER_S
     assert peer.wire.producerState == "paused"
     peer.clock.advance(1)
-    assert len(peer.ears.heard) == 2 * MAX_FRAMES_PER_S
+    assert len(peer.ears.heard) == 2 * MAX_MESSAGES_PER_S
     peer.clock.advance(1)
-    assert peer.ears.heard == [str(number) for number in range(2 * MAX_FRAMES_PER_S + 10)]
+    assert peer.ears.heard == [str(number) for number in range(2 * MAX_MESSAGES_PER_S + 10)]
     assert peer.wire.producerState == "producing"
 
 
@@ -332,18 +332,18 @@ def test_w18_no_moment_is_good_for_two_seconds_at_once(peer: Peer, waited_s: flo
     peer.clock.advance(1)
     peer.send(text("x"))
     peer.clock.advance(waited_s)
-    peer.send(text("x") * (MAX_FRAMES_PER_S - 1))
+    peer.send(text("x") * (MAX_MESSAGES_PER_S - 1))
     peer.clock.advance(0.01)
-    peer.send(text("x") * MAX_FRAMES_PER_S)
-    assert len(peer.ears.heard) <= 1.02 * MAX_FRAMES_PER_S
+    peer.send(text("x") * MAX_MESSAGES_PER_S)
+    assert len(peer.ears.heard) <= 1.02 * MAX_MESSAGES_PER_S
     peer.clock.advance(1)
-    assert len(peer.ears.heard) == 2 * MAX_FRAMES_PER_S
+    assert len(peer.ears.heard) == 2 * MAX_MESSAGES_PER_S
 
 
 def test_w18_what_comes_while_one_is_held_back_keeps_its_order(peer: Peer) -> None:
-    peer.send(text("x") * MAX_FRAMES_PER_S + text("1"), text("2"), frame(PING, b"") + text("3"))
+    peer.send(text("x") * MAX_MESSAGES_PER_S + text("1"), text("2"), frame(PING, b"") + text("3"))
     peer.clock.advance(1)
-    assert peer.ears.heard[MAX_FRAMES_PER_S:] == ["1", "2", "3"]
+    assert peer.ears.heard[MAX_MESSAGES_PER_S:] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_w18_of_many_whole_messages_none_is_lost_on_any_path(
     payloads = [b"%d" % number for number in range(5000)]
     peer.send(front + b"".join(frame(kind, payload) for payload in payloads))
     for second in (1, 2):
-        assert len(peer.ears.heard) <= second * MAX_FRAMES_PER_S + 1
+        assert len(peer.ears.heard) <= second * MAX_MESSAGES_PER_S + 1
         assert peer.wire.producerState == "paused"
         peer.clock.advance(1)
     assert not peer.wire.aborted
@@ -374,11 +374,11 @@ def test_w18_of_many_whole_messages_none_is_lost_on_any_path(
 
 
 def test_w18_a_ping_behind_as_many_messages_as_there_may_be_is_answered_later(peer: Peer) -> None:
-    peer.send(frame(BINARY, b"x") * MAX_FRAMES_PER_S + frame(PING, b"?") + text("y"))
+    peer.send(frame(BINARY, b"x") * MAX_MESSAGES_PER_S + frame(PING, b"?") + text("y"))
     assert peer.answers == []
     peer.clock.advance(1)
     assert peer.answers == [(PONG, b"?")]
-    assert peer.ears.heard[MAX_FRAMES_PER_S:] == ["y"]
+    assert peer.ears.heard[MAX_MESSAGES_PER_S:] == ["y"]
 
 
 def test_nothing_is_heard_behind_a_long_message_that_was_answered_with_a_close(peer: Peer) -> None:
@@ -394,7 +394,7 @@ def test_nothing_is_heard_behind_a_long_message_that_was_answered_with_a_close(p
 
 
 def test_nothing_is_left_of_one_that_leaves_while_it_is_held_back(peer: Peer) -> None:
-    peer.send(text("x") * (MAX_FRAMES_PER_S + 1))
+    peer.send(text("x") * (MAX_MESSAGES_PER_S + 1))
     peer.wire.hang_up()
     assert peer.gone
     assert peer.clock.getDelayedCalls() == []
