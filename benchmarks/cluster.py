@@ -56,9 +56,20 @@ def main() -> int:
         for members in ROOM_SIZES
         for instances, over_redis in ((1, False), (1, True), (2, True))
     ]
-    print(f"{_table(commits)}\n\n{_table(deliveries)}\n\n{servers.machine()}")
+    workers = [
+        _workers(program, options.event, members, count)
+        for members in ROOM_SIZES
+        for count in (1, 2)
+    ]
+    tables = "\n\n".join(map(_table, (commits, deliveries, workers)))
+    print(f"{tables}\n\n{servers.machine()}")
     if options.json:
-        figures = {"machine": servers.machine(), "commits": commits, "deliveries": deliveries}
+        figures = {
+            "machine": servers.machine(),
+            "commits": commits,
+            "deliveries": deliveries,
+            "workers": workers,
+        }
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
@@ -149,6 +160,35 @@ def _delivered(
         "CPU µs a delivery": median(sample["cpu_us_per_del"] for sample in samples),
         "Redis commands a delivery": commands / max(told, 1) / (scenario.members - 1),
         "missing": sum(sample["missing"] for sample in samples),
+    }
+
+
+def _workers(program: Path, event: str, members: int, count: int) -> Row:
+    """1,000 connections to workers behind one port, anywhere on the machine; as fast as it goes."""
+    secret = secrets.token_urlsafe(48)
+    claims = {"user_id": 1, "exp": int(time.time()) + 24 * 3600}
+    token = jwt.encode(claims, secret, algorithm="HS256")
+    scenario = Scenario("x", "fanout", 1000, members, event, seconds=SECONDS)
+    runs, used = [], []
+    for _ in range(RUNS):
+        with ExitStack() as stack:
+            redis = stack.enter_context(_redis())
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="workers-")))
+            settings = (f"cluster.redis_url={redis.url}", "store.url=", f"server.workers={count}")
+            server = servers.start(CHORDME, None, secret, PING_MS, folder / "log", *settings)
+            stack.callback(server.stop)
+            server.settle()
+            loadgen.run(program, None, attrs.evolve(scenario, kind="connect"), server, token)
+            before_s = server.cpu_s()
+            [sample] = loadgen.run(program, None, scenario, server, token)
+            runs.append(sample)
+            used.append((server.cpu_s() - before_s) / max(sample["deliveries"], 1) * 1e6)
+    return {
+        "workers": count,
+        "members a room": members,
+        "deliveries a second": round(median(run["del_per_s"] for run in runs)),
+        "CPU µs a delivery, to come and all": round(median(used), 2),
+        "missing": sum(run["missing"] for run in runs),
     }
 
 

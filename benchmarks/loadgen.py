@@ -50,7 +50,9 @@ def build(program: Path = PROGRAM) -> Path:
     return program
 
 
-def run(program: Path, core: int, scenario: Scenario, server: Server, token: str) -> list[Sample]:
+def run(
+    program: Path, core: int | None, scenario: Scenario, server: Server, token: str
+) -> list[Sample]:
     """Drive a server; one sample for each phase, or one without figures when the run failed."""
     options: dict[str, object] = {
         "port": server.port,

@@ -122,9 +122,14 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def cpu_s(self) -> float:
-        """The CPU time that it has used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """The CPU time that it and its workers have used so far."""
+        own = Path(f"/proc/{self.process.pid}")
+        workers = (own / f"task/{self.process.pid}/children").read_text().split()
+        ticks = 0
+        for pid in (self.process.pid, *workers):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def settle(self) -> None:
         """Wait until it has nothing left to do, at most five seconds."""
@@ -147,17 +152,19 @@ class Server:
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Run on one core; what is started meanwhile stays there, with all its threads."""
+def on_core(core: int | None) -> Iterator[None]:
+    """Run on one core, or on any; what is started meanwhile stays there, with all its threads."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, before if core is None else {core})
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def start(peer: str, core: int, secret: str, ping_ms: int, log: Path, *settings: str) -> Server:
+def start(
+    peer: str, core: int | None, secret: str, ping_ms: int, log: Path, *settings: str
+) -> Server:
     """Start a peer on one core, and wait until it listens; what it prints goes to `log`.
 
     `settings` are further ones of the daemon, or others in the place of those that it is given.

@@ -172,14 +172,15 @@ class App:
         answer: Coroutine[Deferred[Any], Any, Answer],
     ) -> None:
         client.busy = True
-        answering = ensureDeferred(answer)
-        answering.addCallback(lambda answer: self._reply(client, called, answer))
-        answering.addErrback(lambda failure: self._fail(client, called, request, failure))
-        if answering.called:
+        answered = ensureDeferred(answer).addCallback(
+            lambda answer: self._reply(client, called, answer)
+        )
+        answered.addErrback(lambda failure: self._fail(client, called, request, failure))
+        if answered.called:
             # Whoever called goes on with the next; doing it here as well would be a recursion.
             client.busy = False
         else:
-            answering.addCallback(lambda _: self._next(client))
+            answered.addCallback(lambda _: self._next(client))
 
     def _next(self, client: Client) -> None:
         client.busy = False
