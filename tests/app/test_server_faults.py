@@ -60,9 +60,9 @@ def test_a_client_that_cannot_be_looked_after_does_not_stop_the_care_of_the_rest
 ) -> None:
     broken, stranger = house.stranger(), house.stranger()
     first = next(iter(house.app.clients.values()))
-    first.authenticate_by = "soon"  # type: ignore[assignment] # broken it shall be
+    first.identity = "nobody"  # type: ignore[assignment] # broken it shall be
     with capturedLogs() as logged:
         house.advance(30)
-    assert {type(line["log_failure"].value) for line in logged} == {TypeError}
+    assert {type(line["log_failure"].value) for line in logged} == {AttributeError}
     assert stranger.closed
     assert not broken.closed
