@@ -11,9 +11,11 @@ RUN npm ci --prefix frontend --no-audit --no-fund
 COPY frontend frontend
 RUN mkdir -p chordme_daemon && npm --prefix frontend run demo
 
-# The package and what it needs, in a virtual environment.
+# The package and what it needs, in a virtual environment; what every message passes is compiled.
 FROM python:3.12-slim AS package
 WORKDIR /build
+# hadolint ignore=DL3008 # whichever compiler this Debian has
+RUN apt-get update && apt-get install --no-install-recommends --yes gcc libc6-dev
 RUN python -m venv /opt/chordme
 COPY setup.py pyproject.toml MANIFEST.in README.rst NEWS.rst LICENSE ./
 COPY docs docs
@@ -21,7 +23,7 @@ COPY etc etc
 COPY twisted twisted
 COPY chordme_daemon chordme_daemon
 COPY --from=page /build/chordme_daemon/page chordme_daemon/page
-RUN /opt/chordme/bin/pip install --no-cache-dir --disable-pip-version-check . \
+RUN COMPILE_CHORDME=1 /opt/chordme/bin/pip install --no-cache-dir --disable-pip-version-check . \
     # Lets twistd remember its plugins: later it may write nothing here.
     && /opt/chordme/bin/twistd --help > /dev/null
 

@@ -68,13 +68,13 @@ $(COMPILED)/.built: $(VENV)/.installed-dev pyproject.toml setup.py Makefile \
 	tar -cf - --exclude=node_modules --exclude=__pycache__ \
 		chordme_daemon docs etc tests twisted Makefile README.rst pyproject.toml setup.py | tar -xf - -C $(COMPILED)
 	ln -s $(abspath tests/journeys/node_modules) $(COMPILED)/tests/journeys/node_modules
-	cd $(COMPILED) && PYTHONWARNINGS=ignore CHORDME_COMPILE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(COMPILED) && PYTHONWARNINGS=ignore COMPILE_CHORDME=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	touch $@
 
 # All that tests the modules, and journeys of those clients that do most of what there is.
 .PHONY: check-compiled
 check-compiled: $(COMPILED)/.built
-	cd $(COMPILED) && CHORDME_COMPILE=1 $(abspath $(BIN))/python -m pytest \
+	cd $(COMPILED) && COMPILE_CHORDME=1 $(abspath $(BIN))/python -m pytest \
 		tests/engineio tests/socketio tests/app tests/cluster tests/test_admission.py \
 		tests/test_compiled.py $(addprefix tests/journeys/test_,conformance_app.py editing.py \
 		hostile.py limits.py other_clients.py resume.py rooms.py slow_clients.py)

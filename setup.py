@@ -1,6 +1,6 @@
 """What the package is, needs and installs; everything else about tools is in pyproject.toml.
 
-With CHORDME_COMPILE=1, what every message passes is compiled, by mypyc and a C compiler.
+With COMPILE_CHORDME=1, what every message passes is compiled, by mypyc and a C compiler.
 """
 
 import os
@@ -25,7 +25,7 @@ for path in sorted(HERE.glob("etc/**/*")):
 # Where the demo's page is built, it goes along, and in it ChordSheetJS and fonts: its licenses.md.
 PAGE_IS_BUILT = (HERE / "chordme_daemon/page/licenses.md").exists()
 # To compile, mypy has to know the types of all that is imported.
-COMPILE = os.environ.get("CHORDME_COMPILE") == "1"
+COMPILE = os.environ.get("COMPILE_CHORDME") == "1"
 # pip asks first what has to be there to build at all.
 IS_ASKED = "egg_info" in sys.argv
 NEEDS = [

@@ -28,6 +28,7 @@ from chordme_daemon.app.events import Code
 from chordme_daemon.app.measures import OTHER, TIMED
 from chordme_daemon.app.parsing import NAMES
 from chordme_daemon.app.payloads import EVENTS
+from chordme_daemon.engineio import session
 from chordme_daemon.engineio.session import CONFLATE_FROM_BYTES
 from chordme_daemon.floors import Floors
 from chordme_daemon.histogram import Histogram
@@ -38,6 +39,8 @@ VERSIONS: Final = {
     "version": __version__,
     "python": platform.python_version(),
     "twisted": twisted.__version__,
+    # What every message passes, as COMPILE_CHORDME=1 asks for when the package is installed.
+    "compiled": "no" if session.__file__.endswith(".py") else "yes",
 }
 # The statuses with which requests of Engine.IO are refused.
 REFUSED: Final = (400, 403, 405, 426, 429, 503)

@@ -10,9 +10,9 @@ MODULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["chordme"
 
 
 def test_what_is_tested_is_what_was_meant() -> None:
-    """In a checkout nothing compiled hides the sources; CHORDME_COMPILE=1 asks for the other."""
+    """In a checkout nothing compiled hides the sources; COMPILE_CHORDME=1 asks for the other."""
     files = [import_module(name).__file__ or "" for name in MODULES]
-    meant = ".so" if os.environ.get("CHORDME_COMPILE") == "1" else ".py"
+    meant = ".so" if os.environ.get("COMPILE_CHORDME") == "1" else ".py"
     assert {Path(file).suffix for file in files} == {meant}
     assert all(Path(file).is_relative_to(ROOT) for file in files)
 
