@@ -18,11 +18,11 @@ pytestmark = pytest.mark.journey
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
-def run(*command: object, cwd: Path = ROOT) -> str:
+def run(*command: object, cwd: Path = ROOT, **variables: str) -> str:
     ended = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd)},
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -33,8 +33,8 @@ def run(*command: object, cwd: Path = ROOT) -> str:
     return ended.stdout
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["plain", "compiled"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel that was made of the sdist, and its needs.
 
     The needs are those of this environment; nothing is fetched.
@@ -44,11 +44,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [sdist] = folder.glob("*.tar.gz")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     offline = ("--no-deps", "--no-index", "--no-cache-dir")
-    run(*pip, "wheel", *offline, "--no-build-isolation", f"--wheel-dir={folder}", sdist, cwd=folder)
-    [wheel] = folder.glob("*.whl")
+    wheel = (*pip, "wheel", *offline, "--no-build-isolation", f"--wheel-dir={folder}", sdist)
+    asked = "1" if request.param == "compiled" else ""
+    run(*wheel, cwd=folder, COMPILE_CHORDME=asked)
+    [made] = folder.glob("*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "env")
     python = folder / "env/bin/python"
-    run(*pip, "--python", python, "install", *offline, wheel, cwd=folder)
+    run(*pip, "--python", python, "install", *offline, made, cwd=folder)
     [packages] = folder.glob("env/lib/python*/site-packages")
     [needs] = {path for path in sys.path if path.endswith("site-packages")}
     # As a line of a .pth file: so the checkout, which is one there, is not seen.
@@ -56,6 +58,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = run(python, "-c", "import chordme_daemon as one; print(one.__file__)", cwd=folder)
     assert Path(found.strip()).is_relative_to(folder)
     return python
+
+
+def test_it_is_compiled_if_that_was_asked_for(
+    python: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = "from chordme_daemon.engineio import session; print(session.__file__)"
+    found = run(python, "-c", where, cwd=tmp_path).strip()
+    is_compiled = request.node.callspec.params["python"] == "compiled"
+    assert Path(found).suffix == (".so" if is_compiled else ".py")
 
 
 def test_its_commands_are_there(python: Path, tmp_path: Path) -> None:
