@@ -61,12 +61,12 @@ COMPILED := build/compiled
 .PHONY: compiled
 compiled: $(COMPILED)/.built
 
-$(COMPILED)/.built: $(VENV)/.installed-dev pyproject.toml setup.py Makefile \
-		$(shell find chordme_daemon tests -name '*.py' -not -path '*/node_modules/*')
+IN_IT := chordme_daemon docs etc integrations tests twisted Makefile README.rst pyproject.toml setup.py
+$(COMPILED)/.built: $(VENV)/.installed-dev $(shell find $(IN_IT) -type f \
+		-not -path '*/node_modules/*' -not -path '*/__pycache__/*') | debian-packages
 	rm -rf $(COMPILED)
 	mkdir -p $(COMPILED)
-	tar -cf - --exclude=node_modules --exclude=__pycache__ \
-		chordme_daemon docs etc tests twisted Makefile README.rst pyproject.toml setup.py | tar -xf - -C $(COMPILED)
+	tar -cf - --exclude=node_modules --exclude=__pycache__ $(IN_IT) | tar -xf - -C $(COMPILED)
 	ln -s $(abspath tests/journeys/node_modules) $(COMPILED)/tests/journeys/node_modules
 	cd $(COMPILED) && PYTHONWARNINGS=ignore COMPILE_CHORDME=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	touch $@
@@ -90,12 +90,13 @@ PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
 
 # What the journeys need from Debian, where it is missing and may be installed; the tests that
 # need a program that is still missing say so, and fail in CI.
+PYTHON_H := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('include'))")/Python.h
 .PHONY: debian-packages
 debian-packages:
 	@./tests/install-debian-packages npm:npm redis-server:redis-server chromium:chromium \
 		/usr/sbin/nginx:nginx-light /usr/sbin/haproxy:haproxy zsh:zsh fish:fish groff:groff-base \
 		/usr/sbin/logrotate:logrotate systemd-analyze:systemd \
-		cc:gcc cc:libc6-dev
+		cc:gcc cc:libc6-dev $(PYTHON_H):python3-dev
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -17,6 +17,18 @@ def test_what_is_tested_is_what_was_meant() -> None:
     assert all(Path(file).is_relative_to(ROOT) for file in files)
 
 
+def test_what_is_logged_is_named_after_its_class() -> None:
+    """An attribute of each instance, it would be named after whoever called."""
+    logs = {
+        f"{name}.{kind.__name__}": kind.log.namespace
+        for name in MODULES
+        for kind in vars(import_module(name)).values()
+        if isinstance(kind, type) and kind.__module__ == name and hasattr(kind, "log")
+    }
+    assert len(logs) == 5
+    assert all(namespace == name for name, namespace in logs.items())
+
+
 def test_no_compiled_module_defines_values() -> None:
     for name in MODULES:
         source = (ROOT / f"{name.replace('.', '/')}.py").read_text()

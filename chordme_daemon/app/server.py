@@ -7,7 +7,7 @@ unforeseen becomes `internal` here, and is logged.
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -55,7 +55,7 @@ class App:
     `greeting()` is what a new connection is told.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import select
 from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -43,7 +43,7 @@ class _Reader:
 class Poller:
     """Reads the sockets of TCP transports in their place."""
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor

@@ -8,7 +8,7 @@ its socket, which gives what the session makes of them to the function that `acc
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import orjson
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -221,7 +221,7 @@ class Server:
     Every method is to be called from the reactor's thread.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     def __init__(
         self,

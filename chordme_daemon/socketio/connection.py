@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -104,7 +104,7 @@ class Carrier(Protocol):
 class Connection:
     """One client in one namespace."""
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     __slots__ = (
         "_held",

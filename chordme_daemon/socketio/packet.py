@@ -14,6 +14,7 @@ import orjson
 
 from chordme_daemon.engineio.encoded import Encoded
 
+# Of JSON. What is read is also walked through, and compiled code knows no limit of recursion.
 MAX_DEPTH: Final = 32
 MAX_ATTACHMENTS: Final = 10
 MAX_NAMESPACE: Final = 64

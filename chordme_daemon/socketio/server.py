@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -233,7 +233,7 @@ class Server:
     Events of `counted_events` are counted by their names, all others together.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class Server:
     ) -> Emission:
         """Encode an event once, for any number of connections.
 
-        `conflate` names what the event is the newest state of; see `engineio.packet.Encoded`.
+        `conflate` names what the event is the newest state of; see `engineio.encoded.Encoded`.
         """
         self.said[event if event in self._counted_events else OTHER] += 1
         offset = None
