@@ -3,7 +3,6 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -35,10 +34,9 @@ from chordme_daemon.cluster.journal import Journal
 from chordme_daemon.cluster.rulings import LocalRulings
 
 # Kept notes are written now and then, all new ones of a room at once: that costs less than a commit
-# for each. At a tick it is the turn of such a part of the rooms: of all at once would be felt.
+# for each. At a tick it is the turn of such a part of the rooms, of one room in each turn of the
+# reactor: of all at once would be felt.
 PART_WRITTEN: Final = 5
-# Of these, so many in one turn of the reactor: a hundred messages each, they may be.
-ROOMS_A_TURN: Final = 4
 
 
 class _Room:
@@ -124,7 +122,7 @@ class LocalCluster:
                 self._remove(room, state, member)
         if not self._due:
             self._due = math.ceil(len(self._unwritten) / PART_WRITTEN)
-            self._write_some()
+            self._write_next()
 
     # ICluster
 
@@ -282,13 +280,13 @@ class LocalCluster:
 
         _unanswered(self._journal.load(room).addCallback(loaded))
 
-    def _write_some(self) -> None:
-        rooms = list(islice(self._unwritten, min(self._due, ROOMS_A_TURN)))
-        self._due = self._due - len(rooms) if rooms else 0
-        for room in rooms:
-            self._write_messages(room)
+    def _write_next(self) -> None:
+        self._due = min(self._due, len(self._unwritten))  # some may have been closed
         if self._due:
-            self._clock.callLater(0, self._write_some)
+            self._due -= 1
+            self._write_messages(next(iter(self._unwritten)))
+        if self._due:
+            self._clock.callLater(0, self._write_next)
 
     def _write_messages(self, room: str) -> None:
         del self._unwritten[room]
