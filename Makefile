@@ -73,7 +73,7 @@ $(COMPILED)/.built: $(VENV)/.installed-dev $(shell find $(IN_IT) -type f \
 
 # All that tests the modules, and journeys of those clients that do most of what there is.
 .PHONY: check-compiled
-check-compiled: $(COMPILED)/.built
+check-compiled: $(COMPILED)/.built npm-packages
 	cd $(COMPILED) && COMPILE_CHORDME=1 $(abspath $(BIN))/python -m pytest \
 		tests/engineio tests/socketio tests/app tests/cluster tests/test_admission.py \
 		tests/test_compiled.py $(addprefix tests/journeys/test_,conformance_app.py editing.py \
@@ -84,8 +84,9 @@ empty :=
 space := $(empty) $(empty)
 comma := ,
 PURE  := $(subst $(space),$(comma),$(addprefix chordme_daemon/, \
-	engineio/packet.py engineio/encoded.py engineio/session.py socketio/packet.py socketio/recovery.py \
-	app/events.py app/parsing.py app/auth.py app/limits.py app/budgets.py app/measures.py app/rulings.py app/keyring.py \
+	engineio/packet.py engineio/encoded.py engineio/session.py \
+	socketio/packet.py socketio/recovery.py app/events.py app/parsing.py app/auth.py \
+	app/limits.py app/budgets.py app/measures.py app/rulings.py app/keyring.py \
 	app/document.py app/shadow.py app/chordpro.py app/merging.py backend/bodies.py backend/notices.py histogram.py ot.py))
 
 # What the journeys need from Debian, where it is missing and may be installed; the tests that

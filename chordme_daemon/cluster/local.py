@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -39,21 +40,22 @@ from chordme_daemon.cluster.rulings import LocalRulings
 PART_WRITTEN: Final = 5
 
 
+@attrs.define(eq=False)
 class _Room:
     log = Logger()
 
-    def __init__(self, revision: int = 0) -> None:
-        self.hear: Hear | None = None
-        self.held: Callable[[], Record] = Record
-        # The head, and where it will be when what is being written is kept.
-        self.revision = self.tail = revision
-        # The members of each user, in the order in which they came; those who are lost, with the
-        # instant until which they are waited for.
-        self.users: dict[str, dict[str, Member]] = {}
-        self.lost: dict[str, tuple[Member, float]] = {}
-        # The last kept notes, and the number of the last of them, and of the last that is written.
-        self.messages: deque[Note] = deque(maxlen=KEPT_NOTES)
-        self.last_number = self.written = 0
+    hear: Hear | None = None
+    held: Callable[[], Record] = Record
+    # The head, and where it will be when what is being written is kept.
+    revision: int = 0
+    tail: int = 0
+    # The members of each user, in the order in which they came; those who are lost, with the
+    # instant until which they are waited for.
+    users: dict[str, dict[str, Member]] = attrs.field(factory=dict)
+    lost: dict[str, tuple[Member, float]] = attrs.field(factory=dict)
+    # The last kept notes, and the number of the last of them that is written.
+    messages: deque[Note] = attrs.field(factory=lambda: deque(maxlen=KEPT_NOTES))
+    written: int = 0
 
     def tell(self, event: RoomEvent) -> bool:
         """Say what has happened, in any case; whether it was heard, if anybody listens."""
@@ -68,6 +70,11 @@ class _Room:
     def tell_entries(self, entries: Sequence[Entry]) -> bool:
         """Tell entries in their order; whether all of them were taken up."""
         return all(self.tell(entry) or self.held().revision >= entry.revision for entry in entries)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last kept note."""
+        return (self.messages[-1].number or 0) if self.messages else 0
 
     def has(self, member: Member) -> bool:
         return member.key in self.users.get(member.user, ())
@@ -110,7 +117,7 @@ class LocalCluster:
         """Wait for those who were there when the last daemon ended."""
         self._rulings.start()
         for room, member, revision in self._journal.memberships():
-            state = self._rooms.setdefault(room, _Room(revision))
+            state = self._rooms.setdefault(room, _Room(revision=revision, tail=revision))
             self._add(room, state, member)
             self._lose(state, member)
 
@@ -134,8 +141,6 @@ class LocalCluster:
         def loaded(record: Record) -> Record:
             state.revision = state.tail = record.revision
             state.messages.extend(record.messages)
-            if record.messages:
-                state.last_number = record.messages[-1].number or 0
             state.written = state.last_number
             return record
 
@@ -153,7 +158,6 @@ class LocalCluster:
         if room in self._unwritten:
             self._write_messages(room)
         state.messages.clear()
-        state.last_number = 0
         self._forget_if_empty(room, state)
 
     def read(self, room: str) -> Deferred[Record]:
@@ -199,7 +203,7 @@ class LocalCluster:
         """Say something to all members."""
         state = self._rooms[room]
         if note.kept:
-            number = state.last_number = max(state.last_number + 1, int(self._wall_s() * 1000))
+            number = max(state.last_number + 1, int(self._wall_s() * 1000))
             note = Note(note.event, note.payload, note.author, note.conflate, True, number)
             state.messages.append(note)
             self._unwritten[room] = None
@@ -282,11 +286,12 @@ class LocalCluster:
 
     def _write_next(self) -> None:
         self._due = min(self._due, len(self._unwritten))  # some may have been closed
-        if self._due:
-            self._due -= 1
-            self._write_messages(next(iter(self._unwritten)))
-        if self._due:
+        if not self._due:
+            return
+        self._due -= 1
+        if self._due:  # whatever becomes of this one
             self._clock.callLater(0, self._write_next)
+        self._write_messages(next(iter(self._unwritten)))
 
     def _write_messages(self, room: str) -> None:
         del self._unwritten[room]

@@ -4,6 +4,7 @@ Nothing here goes on by itself: the test says what arrives next, and everything 
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -76,7 +77,7 @@ class Line:
         self.down = deque([*list(self.down)[:keep], LOST])
 
 
-class Tab:
+class Tab(ABC):
     """A browser tab, which speaks and hears on a line while it has one."""
 
     def __init__(self, user_id: str) -> None:
@@ -142,39 +143,45 @@ class Tab:
         while self.line is not None and self.line.down:
             self.arrive()
 
+    @abstractmethod
     def edit(self, parts: Sequence[ot.Operation]) -> None:
         """Somebody types; each part is in the text made by those before."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """What it shows, in units form."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_quiet(self) -> bool:
         """Whether it waits for nothing."""
-        raise NotImplementedError
 
-    # What it asks for when it joins, and what it makes of what it hears
+    # What it makes of what it hears
 
+    @abstractmethod
     def wish(self) -> Payload:
-        raise NotImplementedError
+        """What it asks for when it joins."""
 
+    @abstractmethod
     def _joined(self, payload: Payload) -> None:
-        raise NotImplementedError
+        """It is in the room."""
 
+    @abstractmethod
     def _replace(self, payload: Payload) -> None:
-        raise NotImplementedError
+        """Its text is another one."""
 
+    @abstractmethod
     def _update(self, payload: Payload) -> None:
-        raise NotImplementedError
+        """Somebody has edited."""
 
+    @abstractmethod
     def _confirmed(self, payload: Payload) -> None:
-        raise NotImplementedError
+        """Its edit is in the log."""
 
+    @abstractmethod
     def _refused(self, payload: Payload) -> None:
-        raise NotImplementedError
+        """Its edit is not."""
 
 
 class CurrentTab(Tab):

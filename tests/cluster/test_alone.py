@@ -104,6 +104,20 @@ def test_of_many_rooms_one_is_written_in_a_turn_of_the_reactor() -> None:
     assert len(journal.messages) == 3 + 1
 
 
+def test_a_room_whose_messages_cannot_be_written_at_all_does_not_keep_the_others_waiting() -> None:
+    journal = Written()
+    subject = local(journal)
+    for number in range(3 * PART_WRITTEN):
+        subject.open(f"song-{number}")
+        say(subject, 1, room=f"song-{number}")
+    subject.cluster._unwritten = {"unheard of": None, **subject.cluster._unwritten}
+    with pytest.raises(KeyError):
+        subject.cluster.tick()
+    for _ in range(20):
+        subject.pass_s(0)
+    assert len(journal.messages) == 3 * PART_WRITTEN
+
+
 def test_what_could_not_be_written_is_written_later() -> None:
     journal = Written()
     subject = local(journal)
